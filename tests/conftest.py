@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -49,3 +50,19 @@ def store_url(request: pytest.FixtureRequest) -> str:
 def namespace() -> str:
     """Return a namespace that no other test uses."""
     return f"t{uuid4().hex[:12]}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Report how many states the tests in interleavings/ enumerated."""
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    found = [
+        counts
+        for report in reports
+        for name, counts in getattr(report, "user_properties", ())
+        if name == "interleavings" and report.when == "call"
+    ]
+    if found:
+        states, steps, orders = (sum(counts[name] for counts in found) for name in ("states", "steps", "orders"))
+        terminalreporter.write_line(
+            f"interleavings: {len(found)} scenarios, {states:,} states, {steps:,} steps, {orders:,} orders of steps"
+        )

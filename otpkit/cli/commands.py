@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import sys
+from base64 import b64encode
 from importlib.metadata import version
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from otpkit.cli.console import KEY_BYTES, console, operator_key
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
 from otpkit.cli.gateways import gateways
 from otpkit.cli.guarding import guard
+from otpkit.cli.health import healthcheck
 from otpkit.cli.output import (
     challenge_row,
     delivery_row,
@@ -104,9 +106,16 @@ def _options(
 
 
 @app.command()
-def keygen() -> None:
+def keygen(
+    webhook: Annotated[
+        bool, typer.Option("--webhook", help="Print one for the webhook of events, which begins with whsec_.")
+    ] = False,
+) -> None:
     """Print a new random secret, for OTPKIT_SECRET or an API key."""
-    typer.echo(secrets.token_urlsafe(KEY_BYTES))
+    if webhook:
+        typer.echo(f"whsec_{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}")
+    else:
+        typer.echo(secrets.token_urlsafe(KEY_BYTES))
 
 
 @app.command()
@@ -363,7 +372,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (audit, audit_keys, sandbox, serve, console, operator_key, demo, simulate):
+for _command in (audit, audit_keys, sandbox, serve, healthcheck, console, operator_key, demo, simulate):
     app.command()(_command)
 app.add_typer(gateways)
 app.add_typer(guard)

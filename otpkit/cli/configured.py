@@ -25,13 +25,14 @@ def configured(config: str | None = None) -> OTP:
 
     if config is None:
         require_settings()
-    arguments = read_settings(os.environ, config).otp
+    settings = read_settings(os.environ, config)
+    arguments = settings.otp
     if arguments["redis"] == MEMORY_URL:
         raise ConfigurationError(
             f"OTPKIT_REDIS_URL is {MEMORY_URL}, which loses the code when the command ends.",
             "Set it to a Redis server, such as redis://localhost:6379/0.",
         )
-    return OTP(**arguments)
+    return OTP(**arguments, listeners=settings.listeners)
 
 
 def require_settings(next_step: str = _NEXT_STEP) -> None:

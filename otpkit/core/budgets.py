@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from otpkit.core.checks import Checks, nearest
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.core.routing import Member, Plan, Routing
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.gateways.base import Channel
 from otpkit.guard.budgets import Budget, Calendar, distinct
 from otpkit.guard.prices import Prices
@@ -23,7 +23,7 @@ class _Account(NamedTuple):
 
     budget: Budget
     name: str
-    limits: str
+    limits: tuple[int, int, int]
     calendar: Calendar
     alerts: str
 
@@ -56,20 +56,22 @@ class Bill:
     def __init__(self, items: tuple[Item, ...], most: int) -> None:
         self.items = items
         self.most = most
-        self._dated: tuple[list[tuple[int, ...]], str] = ([], "")
-        """The bounds of the latest windows, and the text for them. Threads replace both at once."""
+        self._dated = (0, 0, MoneyCharge("", privileged=False), MoneyCharge("", privileged=True))
+        """The time for which the two charges hold, of no and of a privileged message. Threads replace all at once."""
         self._refunds: dict[tuple[str, ...], str] = {}
 
     def charge(self, at_ms: int, *, privileged: bool) -> MoneyCharge:
         """Return what to reserve, for windows around `at_ms`, in server milliseconds."""
-        bounds = [item.account.calendar.bounds(at_ms) for item in self.items]
-        its_bounds, text = self._dated
-        if bounds != its_bounds:
+        starts_ms, ends_ms, plain, for_privileged = self._dated
+        if not starts_ms <= at_ms < ends_ms:
+            bounds = [item.account.calendar.bounds(at_ms) for item in self.items]
             text = ""
             for (account, reserved, _), starts in zip(self.items, bounds, strict=True):
-                text += f"{account.name} {reserved} {account.limits} {','.join(map(str, starts))} {account.alerts};"
-            self._dated = bounds, text
-        return MoneyCharge(text, privileged)
+                text += charge_of(account.name, (reserved, *account.limits), starts, account.alerts)
+            plain, for_privileged = (MoneyCharge(text, privileged=each) for each in (False, True))
+            starts_ms, ends_ms = max(starts[1] for starts in bounds), min(starts[2] for starts in bounds)
+            self._dated = starts_ms, ends_ms, plain, for_privileged
+        return for_privileged if privileged else plain
 
     def refunds(self, served: tuple[str, ...]) -> str:
         """Return what was reserved and not spent, if these gateways sent the message; "" if that is nothing."""
@@ -227,7 +229,7 @@ def _account(budget: Budget, keys: Keys) -> _Account:
     return _Account(
         budget,
         encode_id(keys.name(b"budget", *budget.identity(), size=_NAME_BYTES)),
-        f"{budget.limit.micros} {budget.open_micros} {budget.hourly_micros}",
+        (budget.limit.micros, budget.open_micros, budget.hourly_micros),
         Calendar(budget.unit, budget.timezone),
         alerts,
     )

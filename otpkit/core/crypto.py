@@ -13,7 +13,7 @@ import base64
 import secrets
 from binascii import b2a_base64
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from typing import NoReturn
@@ -144,7 +144,8 @@ class Keys:
     """
 
     __slots__ = (
-        *("_index", "by_id", "captchas", "codes", "consoles", "current", "device", "fallback_captchas", "ids", "phone"),
+        *("_index", "_mac_of", "by_id", "captchas", "codes", "consoles", "current", "device", "fallback_captchas"),
+        *("ids", "phone"),
         *("place_remembered", "tokens"),
     )
 
@@ -173,11 +174,16 @@ class Keys:
         index_key = _derive(index, b"index")
         self.device = Mac(_derive(index, b"device"))
         self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")
+        self._mac_of = partial(Mac, index_key)
         self.place_remembered = lru_cache(maxsize=64)(self.place)  # For the few purposes that calls use.
 
     def name(self, kind: bytes, *parts: str, size: int = ID_BYTES) -> bytes:
         """Return the keyed hash that represents `parts` at rest. Each `kind` results in a different hash."""
         return self.name_packed(kind, pack(*parts))[:size]
+
+    def beginning(self, kind: bytes, *parts: str) -> Mac:
+        """Return the MAC of names whose first parts are these. Pass it the rest, packed."""
+        return self._mac_of(kind + b"\0" + pack(*parts))
 
     def name_packed(self, kind: bytes, packed: bytes) -> bytes:
         """Return the same as `name`, for parts that `pack` has already joined."""

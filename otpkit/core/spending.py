@@ -42,27 +42,32 @@ class Payment:
     they are charged first, and get it back if the call is refused. After a crash the money stays charged.
     """
 
+    # Class attributes: few calls change one of them.
+    _tries = 0
+    _memory_key = ""
+    _charged_ms = 0
+
     def __init__(self, config: Config, report: Report, bill: Bill | None) -> None:
         self._config = config
         self._report = report
         self._bill = bill
-        self._tries = 0
-        self._memory_key = ""
-        self._charged_ms = 0
         purse = config.purse
         self.money_key = "" if bill is None or purse is None or config.clustered else purse.key
         """The key that the phone's own scripts charge; "" if they charge none."""
 
-    def charge(self, *, privileged: bool) -> Flow[MoneyCharge | Shortage | None]:
-        """Return what the reservation charges, or on a cluster charge it now: then return only a refusal.
+    def due(self, *, privileged: bool) -> MoneyCharge | None:
+        """Return what the reservation charges on one server.
 
         `privileged` is True for a message that may spend what budgets keep.
         """
-        if self._bill is None:
-            return None
-        if not self._config.clustered:
-            return self._dated(self._bill, privileged=privileged)
-        return (yield from self._spend(self._bill, privileged=privileged))
+        return None if self._bill is None else self._dated(self._bill, privileged=privileged)
+
+    def charge(self, *, privileged: bool) -> Flow[Shortage | None]:
+        """Charge the message now, on a cluster; return a refusal, or None.
+
+        `privileged` is as for `due`.
+        """
+        return None if self._bill is None else (yield from self._spend(self._bill, privileged=privileged))
 
     def misdated(self, reply: Misdated | Undated) -> None:
         """Adopt the server's time for the windows of budgets.
@@ -100,7 +105,7 @@ class Payment:
         """Return what budgets get back, if these gateways have the message or may have it; "" if nothing."""
         return "" if self._bill is None else self._bill.refunds(served)
 
-    def give_back(self, refunds: str) -> Flow[None]:
+    def give_back(self, refunds: str, *, was_sent: bool) -> Flow[None]:
         """On a cluster, give money back, once. If Redis refuses, it stays charged."""
         config, purse = self._config, self._config.purse
         if not self._memory_key or not refunds or purse is None:
@@ -111,6 +116,7 @@ class Payment:
             now=config.now_arg(),
             refunds=refunds,
             charged_ms=self._charged_ms,
+            was_sent=int(was_sent),
         )
         self._memory_key = ""
         with suppress(OTPError):
@@ -154,7 +160,7 @@ class Payment:
 def spending(config: Config) -> Flow[tuple[Spending, ...]]:
     """Return what each budget has spent in its window."""
     purse = config.purse
-    if purse is None:
+    if purse is None or not purse.accounts:
         return ()
     names = [account.name for account in purse.accounts]
     ledger = yield from run(config.scripts.spending(money_key=purse.key, now=config.now_arg(), names=names))

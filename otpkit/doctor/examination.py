@@ -15,6 +15,7 @@ from otpkit.doctor.probe import ask_gateway, connect, facts, remember
 from otpkit.doctor.protection import examine_guard
 from otpkit.doctor.rehearsal import examine_replicas, examine_scripts
 from otpkit.doctor.server import examine_server, unreached
+from otpkit.doctor.telemetry import examine_telemetry
 from otpkit.doctor.trail import examine_audit
 from otpkit.errors import ConfigurationError, FieldProblem, OTPError
 from otpkit.gateways.failover import Failover, Route, TemplateChoice
@@ -34,7 +35,7 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
 
     It sends no message. In Redis it runs every script on keys of its own and removes the keys. It stores a keyed
     fingerprint of the index secret, which reveals nothing, for 400 days. It asks a captcha's provider about an answer
-    that is never right.
+    that is never right, and posts one event of the type `otpkit.check` to a webhook for events.
 
     Args:
         environ: the environment variables.
@@ -58,6 +59,7 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
         *_examine_template(reading),
         *_examine_gateway(reading),
         *_examine_guard(reading),
+        *examine_telemetry(reading),
         *examine_audit(reading),
         *_examine_others(reading, config),
     )

@@ -43,12 +43,12 @@ class _Wide(NamedTuple):
     total: str
 
 
-def _placed(protection: Protection, keys: Sequence[str], *, has_address: bool) -> tuple[list[_Narrow], _Wide]:
+def _placed(protection: Protection, keys: tuple[str, ...]) -> tuple[list[_Narrow], _Wide]:
     """Return the scopes whose keys `Protection.keys` returned."""
     narrow = [_Narrow("range", 1, "range", keys[0])]
-    if has_address:
-        narrow += [_Narrow("ip", 2, "guard_ip", keys[2]), _Narrow("net", 4, "guard_ip", keys[3])]
-    return narrow, _Wide(keys[1], keys[4] if protection.has_total else keys[1])
+    if protection.has_address(keys):
+        narrow += [_Narrow("ip", 2, "guard_ip", keys[-2]), _Narrow("net", 4, "guard_ip", keys[-1])]
+    return narrow, _Wide(keys[1], keys[2] if protection.has_total else keys[1])
 
 
 def _memory(key: str, operation: bytes, end: str = "") -> str:
@@ -70,10 +70,10 @@ class Flags(NamedTuple):
 class Counting:
     """The scopes of one send, and the captcha's answer that it uses up."""
 
-    def __init__(self, config: Config, protection: Protection, keys: Sequence[str], *, has_address: bool) -> None:
+    def __init__(self, config: Config, protection: Protection, keys: tuple[str, ...]) -> None:
         self._config = config
         self._protection = protection
-        self._narrow, self._wide = _placed(protection, keys, has_address=has_address)
+        self._narrow, self._wide = _placed(protection, keys)
         self._operation = b""
         self._answer_key = ""
         self._answer_ms: int | str = 0
@@ -205,8 +205,7 @@ def move_verified(
         ip: the address that verified it, or None: it is credited.
         moves: what the phone's script returned.
     """
-    keys, has_address = protection.keys(phone, region, ip, "")
-    narrow, wide = _placed(protection, keys, has_address=has_address)
+    narrow, wide = _placed(protection, protection.keys(phone, region, ip))
     calls: list[RunScript[Raw]] = []
     for move in moves:
         if move.scopes & _RANGE:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from otpkit.captcha.base import Captcha
 from otpkit.core.addresses import network_of, read_address, read_network, read_visitor
 from otpkit.core.checks import Checks
-from otpkit.core.crypto import Keys, encode_id
+from otpkit.core.crypto import ID_BYTES, Keys, encode_id
 from otpkit.core.routing import Routing
 from otpkit.errors import PhoneError
 from otpkit.guard.options import OTHERS, Fallback, Guard
 from otpkit.models import mask
-from otpkit.phone import parse
+from otpkit.phone import has_many_ranges, parse
 from otpkit.policy import Policy
 
 RANGE_DIGITS: Final = 4  # A range is 10,000 numbers: all that differ in the last four digits.
@@ -25,6 +25,17 @@ TOTAL: Final = "*"
 
 NOT_GUARDED: Final[tuple[str, tuple[str, ...]]] = ("", ())
 """The guard's argument and keys of scripts if there is no guard."""
+
+
+class Range(NamedTuple):
+    """What scripts need of a range in a region: `keys` are those of its records, of the region's, and of the total's.
+
+    `guard` is the guard's argument of reserve.lua for a send about which nothing else is known.
+    """
+
+    keys: tuple[str, ...]
+    has_many_ranges: bool
+    guard: str
 
 
 class Protection:
@@ -50,7 +61,6 @@ class Protection:
         self.fallback: Fallback = guard.fallback
         if not isinstance(guard.fallback, str):
             self.fallback = _bound(guard.fallback, keys.fallback_captchas)
-        self._moving = tuple(f"{has_address}{self.is_on:d}" for has_address in (0, 1))
         self._keys, self._namespace = keys, namespace
         self.notes_key = f"{namespace}:{{guard}}:notes"
         self.since_key = f"{namespace}:{{guard}}:since"
@@ -58,43 +68,43 @@ class Protection:
         self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
         self._networks = _networks(guard)
         self._phones = safe_phones(guard, policy)
-        self._phone_keys = lru_cache(maxsize=1024)(
-            lambda prefix, region: (self.scope_key("range", prefix), self.region_key(region))
-        )
+        self._scopes = {scope: keys.beginning(b"guard", scope) for scope in ("range", "ip", "net")}
         self._total_key = self.region_key(TOTAL)
-        self.flags = lru_cache(maxsize=512)(self._flags)
-        """Return the guard's argument of reserve.lua."""
-        self._address_keys = lru_cache(maxsize=1024)(
-            lambda visitor: (self.scope_key("ip", visitor.name), self.scope_key("net", network_of(visitor)))
-        )
+        # A keyed hash takes longer than all else that a guard adds to a call.
+        self.range_of = lru_cache(maxsize=1024)(self._range_of)
+        """Return the range of a number without its last `RANGE_DIGITS` digits, in a region."""
+        self.address_keys = lru_cache(maxsize=1024)(self._address_keys)
+        """Return the keys of an address and of its network; none if it does not count."""
+        self._network_key = lru_cache(maxsize=1024)(lambda name: self.scope_key("net", name))
 
-    def keys(self, phone: str, region: str, ip: object, unused: str) -> tuple[tuple[str, ...], bool]:
-        """Return the guard's keys in the scripts, and True if the visitor's address counts.
+    def keys(self, phone: str, region: str, ip: object) -> tuple[str, ...]:
+        """Return the guard's keys in the scripts: range, region [, all regions] [, address, network].
 
         Args:
             phone: the phone as E.164.
             region: its region.
             ip: the visitor's address, or None.
-            unused: the key that stands in for those of an address that does not count.
         """
-        keys: tuple[str, ...] = self._phone_keys(phone[:-RANGE_DIGITS], region)
-        visitor = None if ip is None else read_visitor(ip)
-        if visitor is not None:
-            keys += self._address_keys(visitor)
-        if self.has_total:
-            keys = (*keys, *[unused] * (4 - len(keys)), self._total_key)
-        return keys, visitor is not None
+        keys: tuple[str, ...] = self.range_of(phone[:-RANGE_DIGITS], region).keys
+        return keys if ip is None else keys + self.address_keys(str(ip))
 
-    def moving(self, phone: str, region: str, ip: object, unused: str) -> tuple[str, tuple[str, ...]]:
-        """Return the guard's argument and keys of the scripts that verify, and that take a verification back."""
-        keys, has_address = self.keys(phone, region, ip, unused)
-        return self._moving[has_address], keys
+    def has_address(self, keys: tuple[str, ...]) -> bool:
+        """Return True if `keys` include those of an address."""
+        return len(keys) > 2 + self.has_total
 
-    def _flags(
-        self, captcha: str, known: bool, is_safe: bool, refuses: bool, is_asked: bool, has_address: bool, region: str
-    ) -> str:
-        flags = f"{self.letter}{captcha}{known:d}{is_safe:d}{refuses:d}{is_asked:d}{has_address:d}{self.has_total:d}"
-        return flags + region
+    def argument(self, *, captcha: str, known: bool, is_safe: bool, refuses: bool, is_asked: bool, region: str) -> str:
+        """Return the guard's argument of reserve.lua: see judge.lua."""
+        return f"{self.letter}{captcha}{known:d}{is_safe:d}{refuses:d}{is_asked:d}{region}"
+
+    def _range_of(self, prefix: str, region: str) -> Range:
+        total = (self._total_key,) if self.has_total else ()
+        many = has_many_ranges(prefix + "0" * RANGE_DIGITS, region)
+        guard = self.argument(captcha="n", known=False, is_safe=False, refuses=many, is_asked=False, region=region)
+        return Range((self.scope_key("range", prefix), self.region_key(region), *total), many, guard)
+
+    def _address_keys(self, ip: str) -> tuple[str, ...]:
+        visitor = read_visitor(ip)
+        return () if visitor is None else (self.scope_key("ip", visitor.name), self._network_key(network_of(visitor)))
 
     def is_safe(self, phone: str, ip: object) -> bool:
         """Return True if a phone or a visitor's address is exempt."""
@@ -111,7 +121,8 @@ class Protection:
 
     def pseudonym(self, scope: str, name: str) -> str:
         """Return the name that stands for a range, an address or a network at rest."""
-        return encode_id(self._keys.name(b"guard", scope, name))
+        mac = self._scopes[scope]
+        return encode_id(mac(b"%d:%b" % (len(name), name.encode()))[:ID_BYTES])
 
     def scope_key(self, scope: str, name: str) -> str:
         """Return the key of the record of a range, an address or a network."""

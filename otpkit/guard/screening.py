@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.audit import count_event
@@ -25,9 +25,8 @@ from otpkit.errors import (
 )
 from otpkit.guard.elsewhere import EXEMPT, Counting, Flags
 from otpkit.guard.options import Decision, RiskContext
-from otpkit.guard.protection import Protection
+from otpkit.guard.protection import RANGE_DIGITS, Protection
 from otpkit.guard.report import note
-from otpkit.phone import has_many_ranges
 
 SCOPES: Final[Mapping[int, str]] = {1: "range", 2: "ip", 4: "net", 8: "region", 16: "total", 32: "guesses"}
 """The scopes by their values in judge.lua."""
@@ -35,6 +34,11 @@ _ASKED, _PASSED, _WOULD_REFUSE = 64, 128, 256
 _MARGIN_MS: Final = 60_000  # An answer is remembered for longer than it could be accepted.
 _KEPT_MS: Final = 600_000  # A provider that accepts an answer once refuses it from then on; only its verdict is kept.
 _RETRY = "Ask the visitor to solve the captcha, and call again with the answer."
+
+
+Arguments: TypeAlias = tuple[str, tuple[str, ...], str, int | str]
+"""The guard's argument of reserve.lua, its keys, the key of a captcha's answer, and for how long that is remembered."""
+NO_ARGUMENTS: Final[Arguments] = "", (), "", ""
 
 
 class Visit(Protocol):
@@ -62,8 +66,10 @@ class Screening:
     _reason = ""
     _failure = ""
     _answer_key = ""
-    _remember_ms: int | str = ""
+    _remember_ms: int | str = ""  # For how long the answer is remembered as used.
     is_asked = False  # True once the application and the provider were asked.
+    counting: Counting | None = None
+    """The scopes, if they lie on other nodes than the phone."""
 
     def __init__(self, protection: Protection, config: Config, subject: Subject, report: Report, visit: Visit) -> None:
         self._protection = protection
@@ -76,13 +82,12 @@ class Screening:
         """Judge a subject: its range, its region, and the keys of its phone."""
         protection, config, visit = self._protection, self._config, self._visit
         self._subject = subject
-        self._keys, self._has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
-        self.counting: Counting | None = None
-        """The scopes, if they lie on other nodes than the phone."""
+        self._range = protection.range_of(subject.phone[:-RANGE_DIGITS], subject.region)
+        self._keys = self._range.keys if visit.ip is None else self._range.keys + protection.address_keys(str(visit.ip))
         if config.clustered:
             if protection.is_on:
-                self.counting = Counting(config, protection, self._keys, has_address=self._has_address)
-            self._keys = (subject.phone_key,)  # It stands in for all of them.
+                self.counting = Counting(config, protection, self._keys)
+            self._keys = ()
 
     @property
     def _captcha(self) -> Captcha:
@@ -115,23 +120,24 @@ class Screening:
             if self._visit.captcha not in (None, ""):
                 yield from self._check_answer(str(self._visit.captcha))
 
-    def arguments(self) -> tuple[str, tuple[str, ...]]:
-        """Return the guard's argument and keys of the script that reserves the send."""
-        if not self._protection.is_on:
-            return "", self._keys
-        mode, captcha, known, is_safe, refuses, asked = self._flags()
+    def arguments(self) -> Arguments:
+        """Return the arguments and keys of the script that reserves the send."""
+        protection, visit = self._protection, self._visit
+        if not protection.is_on:
+            return NO_ARGUMENTS
+        if not (visit.captcha or visit.known or protection.has_safe or protection.asks or self.counting):
+            return self._range.guard, self._keys, "", ""  # Nearly all sends.
+        _, captcha, known, is_safe, refuses, asked = self._flags()
         counting, verdict = self.counting, ""
         if counting is not None:
             verdict = counting.verdict()
             captcha = "u" if counting.is_used else captcha
-        guard = (
-            f"{mode}{captcha}{known:d}{is_safe:d}{refuses:d}{asked:d}{self._has_address:d}"
-            f"{self._protection.has_total:d}{self._subject.region}{verdict}"
+        guard = protection.argument(
+            captcha=captcha, known=known, is_safe=is_safe, refuses=refuses, is_asked=asked, region=self._subject.region
         )
-        if not self._answer_key or counting is not None:
-            return guard, self._keys
-        unused = [self._subject.phone_key] * (5 - len(self._keys))
-        return guard, (*self._keys, *unused, self._answer_key)
+        # On a cluster, the answer was used up before.
+        answer_key = self._answer_key if counting is None else ""
+        return guard + verdict, self._keys, answer_key, self._remember_ms
 
     def counts(self, operation: bytes) -> list[RunScript[Raw]]:
         """Return the scripts that count the send on other nodes."""
@@ -147,21 +153,20 @@ class Screening:
         elif self._answer == "unavailable" and protection.fallback == "allow":
             captcha = "w"
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
-        many = has_many_ranges(subject.phone, subject.region)
+        many = self._range.has_many_ranges
         return Flags(protection.letter, captcha, visit.known, is_safe, many, bool(self._asked))
-
-    @property
-    def remember_ms(self) -> int | str:
-        """The milliseconds for which the captcha's answer is remembered as used; "" without one."""
-        return self._remember_ms
 
     def uncounting(self) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of a script that no longer counts the send."""
-        return f"{int(self._has_address)}0", self._keys
+        return "1", self._keys
 
     def is_news(self, judged: int) -> bool:
         """Return True if `found` has something to report."""
         return judged != 0 or self._answer == "unavailable"  # A device that is exempt is news on a cluster.
+
+    def observes(self, judged: int) -> bool:
+        """Return True if the guard only observes, and would have asked for a captcha or refused."""
+        return self._protection.is_on and not self._protection.enforces and judged % _PASSED > 0
 
     def found(self, judged: int) -> Flow[None]:
         """Report what the script found for a send that it reserved."""

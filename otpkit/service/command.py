@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.types import ASGIApp
@@ -29,18 +30,22 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    metrics = Metrics()
+    listeners = list(settings.listeners)
+    if settings.telemetry.log is not None:
+        _show_events(as_json=settings.telemetry.log == "json")
     exporting = None
     if settings.telemetry.otel:
         from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
 
         exporting = Exporting()
+        listeners.append(exporting.listener)
+    metrics = Metrics(listeners)
     otp = AsyncOTP(
         **settings.otp,
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
-        listeners=[] if exporting is None else [exporting.listener],
+        listeners=listeners,
     )
     app: ASGIApp = create_app(
         otp,
@@ -79,7 +84,9 @@ def run_console(
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    otp = AsyncOTP(**settings.otp)
+    if settings.telemetry.log is not None:
+        _show_events(as_json=settings.telemetry.log == "json")
+    otp = AsyncOTP(**settings.otp, listeners=settings.listeners)
     app = create_console(
         otp,
         operators,
@@ -101,3 +108,12 @@ def _serve(
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         serve(app, listener, on_ready=lambda: on_ready(url), on_stop=on_stop)
+
+
+def _show_events(*, as_json: bool) -> None:
+    """Write the events of `LogListener` to standard error, one a line."""
+    logger, handler = logging.getLogger("otpkit.events"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s" if as_json else "otpkit: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

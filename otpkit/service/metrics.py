@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from otpkit import Event
+from otpkit.telemetry import Listener, PrometheusListener
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """The metrics of one service. Pass `on_event` to the `AsyncOTP` that it serves."""
+    """The metrics of one service. Pass `on_event` to the `AsyncOTP` that it serves.
 
-    def __init__(self) -> None:
+    Args:
+        listeners: the other listeners of the `AsyncOTP`. The events that they drop are counted.
+    """
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
         self.registry = CollectorRegistry()
+        self._listener = PrometheusListener(self.registry)
+        self.registry.register(_Dropped([self._listener, *listeners]))
         events = Counter(
             "otpkit_events",
             "Events of otpkit.",
@@ -46,6 +55,7 @@ class Metrics:
         self._event(
             event.name, event.operation, event.purpose, event.outcome, event.gateway, event.region, event.scope
         )()
+        self._listener(event)
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
         """Count a response.
@@ -65,6 +75,22 @@ class Metrics:
             purposes: return only the events of these purposes; None returns all metrics.
         """
         return generate_latest(self.registry if purposes is None else _Share(self.registry, purposes))
+
+
+class _Dropped(Collector):
+    """The events that each listener with a queue has dropped."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = [each for each in listeners if hasattr(each, "dropped")]
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metric."""
+        found = CounterMetricFamily(
+            "otpkit_listener_dropped", "Events that a listener did not pass on.", labels=("listener",)
+        )
+        for listener in self._listeners:
+            found.add_metric((type(listener).__name__,), listener.dropped)
+        yield found
 
 
 class _Share:

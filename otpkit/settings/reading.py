@@ -12,9 +12,10 @@ from pydantic_core import ErrorDetails
 
 from otpkit.core.budgets import open_purse
 from otpkit.core.checks import nearest, problems_of
-from otpkit.core.config import check_namespace
+from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
+from otpkit.core.secret_files import explained
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable, safe_variable
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import check_captchas, safe_phones
@@ -23,6 +24,7 @@ from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
 from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, Telemetry, check, known_settings
+from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
@@ -43,13 +45,17 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service."""
+    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service.
+
+    `listeners` are those of `[telemetry]`.
+    """
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
     operators: tuple[Operator, ...]
     service: Service
     telemetry: Telemetry
+    listeners: tuple[Listener, ...]
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -72,7 +78,26 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
         operators=reading.operators,
         service=reading.service,
         telemetry=reading.telemetry,
+        listeners=reading.listeners,
     )
+
+
+def read_service(environ: Mapping[str, str], path: str | None = None) -> Service:
+    """Return the table `[service]` alone, such as the address to listen on. Mistakes in other tables are ignored.
+
+    Args:
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+
+    Raises:
+        ConfigurationError: the file can't be read, or the table is wrong.
+    """
+    sources = [read_environment(environ)] + ([] if path is None else [read_file(path)])
+    try:
+        return check(*({"service": source.nested().get("service", {})} for source in sources)).service
+    except ValidationError as error:
+        names = [".".join(map(str, each["loc"])) for each in _errors(error)]
+    raise ConfigurationError(f"{' and '.join(names)} can't be used.", "Run `otpkit doctor`, which says what is wrong.")
 
 
 class Reading:
@@ -98,16 +123,26 @@ class Reading:
         self._given: dict[str, Given] = {}
         for source in reversed(self._sources):
             self._given |= source.known
+        environment, *files = self._sources
+        # A variable in the environment replaces a file that the settings' file names.
+        self._unread = {
+            variable: each
+            for file in files
+            for variable, each in file.unread.items()
+            if variable not in environment.known
+        } | environment.unread
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
         self.service, self.telemetry, tables = self._read_tables()
+        self.listeners, telemetry = self._read_listeners()
         self.keys, keys = self._read_keys(serves=serves)
         self.operators, operators = self._read_operators()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys, *operators)))
-        parts = (each for name in ARGUMENTS for each in self.of_part(name))
+        parts = [each for name in ARGUMENTS for each in self.of_part(name)]
+        unread = [each for each in self._unread.values() if each not in parts]
+        self.others = tuple(dict.fromkeys((*names, *unread, *self._beside(), *tables, *telemetry, *keys, *operators)))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
     def of_part(self, name: str) -> list[FieldProblem]:
@@ -119,7 +154,7 @@ class Reading:
         for name in ARGUMENTS:
             reader = Reader(self._texts)
             arguments = reader.arguments([name])
-            self._of_part[name] = reader.problems
+            self._of_part[name] = explained(reader.problems, self._unread)
             if not reader.problems:
                 found |= arguments
         if "redis" in found:
@@ -182,9 +217,15 @@ class Reading:
     def _read_tables(self) -> tuple[Service, Telemetry, list[FieldProblem]]:
         try:
             found = check(*(source.nested() for source in self._sources))
-            return found.service, found.telemetry, []
         except ValidationError as error:
             return Service(), Telemetry(), [self._describe(each) for each in _errors(error)]
+        return found.service, found.telemetry, []
+
+    def _read_listeners(self) -> tuple[tuple[Listener, ...], list[FieldProblem]]:
+        try:
+            return listeners_of(self.telemetry), []
+        except ConfigurationError as error:
+            return (), [self._placed(each) for each in problems_of(error, "OTPKIT_TELEMETRY_…")]
 
     def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
         """Return the problem for one of pydantic's errors, with its place."""

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Sec
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from otpkit.core.secret_files import SUFFIX, takes_file
 from otpkit.environment import tables as otp_tables
 from otpkit.environment import variable_of
 from otpkit.errors import ConfigurationError
@@ -45,6 +46,14 @@ def _flag(value: object) -> bool:
     if text not in {"0", "1", "false", "true"}:
         raise PydanticCustomError(MUST, "must be true or false, or 1 or 0 in a variable")
     return text in {"1", "true"}
+
+
+def _log(value: object) -> str | None:
+    """Return how events are logged: "text", "json", or None for not at all."""
+    text = str(value).lower()
+    if text not in {"0", "1", "false", "true", "text", "json"}:
+        raise PydanticCustomError(MUST, 'must be true, false, or "json"')
+    return {"0": None, "false": None, "json": "json"}.get(text, "text")
 
 
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
@@ -99,12 +108,25 @@ class Service(Table):
 
 
 class Telemetry(Table):
-    """The table `[telemetry]`: what `otpkit serve` reports to other systems.
+    """The table `[telemetry]`: what is reported to other systems.
 
     Attributes:
-        otel: True to export traces and metrics by OTLP, as the variables `OTEL_…` configure it.
+        log: how events are logged: `text`, `json` or None.
+        webhook_url: the URL to post events to, or None.
+        webhook_secret: the secret that signs them, or several, separated by blanks.
+        webhook_names: the names of the events to post, separated by blanks or commas; None posts all.
+        webhook_source: the name of this program in the events.
+        prometheus: True to count events in the default registry of `prometheus_client`. `otpkit serve` always counts
+            them, in its own.
+        otel: True to export traces and metrics by OTLP from `otpkit serve`, as the variables `OTEL_…` configure it.
     """
 
+    log: Annotated[str | None, BeforeValidator(_log)] = None
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_names: str | None = None
+    webhook_source: str | None = None
+    prometheus: Annotated[bool, BeforeValidator(_flag)] = False
     otel: Annotated[bool, BeforeValidator(_flag)] = False
 
 
@@ -142,12 +164,16 @@ class _Settings(BaseSettings):
 
 
 class Setting(NamedTuple):
-    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it."""
+    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it.
+
+    `holds` is the variable whose value is in the file that this setting names, or "" if it names none.
+    """
 
     path: tuple[str, ...]
     variable: str
     is_json: bool
     is_list: bool = False
+    holds: str = ""
 
     @property
     def dotted(self) -> str:
@@ -172,7 +198,15 @@ def known_settings() -> dict[str, Setting]:
         found += [Setting((table, name), variable_of(table, name), False) for name in fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
+    found += [_file_of(each) for each in found if takes_file(each.variable)]
     return {"_".join(setting.path).upper(): setting for setting in found}
+
+
+def _file_of(setting: Setting) -> Setting:
+    """Return the setting for the path of a file with a secret."""
+    *tables, name = setting.path
+    path = (*tables, f"{name}{SUFFIX.lower()}")
+    return Setting(path, f"{setting.variable}{SUFFIX}", False, holds=setting.variable)
 
 
 @cache

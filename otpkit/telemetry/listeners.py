@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import Any, Final
@@ -66,9 +67,11 @@ class Listeners:
             within: the seconds for all of them together.
         """
         closers = [(name, close) for name, each in self._calls if callable(close := getattr(each, "close", None))]
-        for name, close in closers:
+        ends_s = time.monotonic() + within
+        for left, (name, close) in zip(range(len(closers), 0, -1), closers, strict=True):
             try:
-                close(within)
+                # One that hangs leaves the others their share.
+                close(max(0.0, ends_s - time.monotonic()) / left)
             except Exception as error:  # noqa: BLE001 - The other listeners and the OTP must still close.
                 _log.error("%s raised %s while it was closed.", name, type(error).__name__)
 

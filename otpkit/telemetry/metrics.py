@@ -82,6 +82,10 @@ METRICS: Final = _metrics(
 """All metrics by name. A counter's name has the suffix `_total` in Prometheus."""
 
 
+Find: TypeAlias = Callable[[Metric, tuple[str, ...]], Callable[[float], object]]
+_MOST_KINDS: Final = 4096
+
+
 class Rule(NamedTuple):
     """What one event adds to a metric: `value` of the event, or nothing if that is None."""
 
@@ -193,11 +197,11 @@ class Counting:
         find: a function that returns how to add to a metric with these values of its labels: a function of the number.
     """
 
-    def __init__(self, find: Callable[[Metric, tuple[str, ...]], Callable[[float], object]]) -> None:
+    def __init__(self, find: Find) -> None:
         self._find = find
         self._bounds = Bounds()
         # Keep what an event of each kind adds: most events are of a few kinds, and finding it takes longer than adding.
-        self._kinds: dict[tuple[str, ...], tuple[_Add, ...]] = {}
+        self._kinds: dict[tuple[str, ...], tuple[_Addition, ...]] = {}
 
     def __call__(self, event: Event) -> None:
         """Add what the event adds."""
@@ -214,16 +218,29 @@ class Counting:
         if found is None:
             if len(self._kinds) >= _MOST_KINDS:
                 self._kinds = {}
-            found = self._kinds[kind] = tuple(self._add(rule, event) for rule in rules_of(event))
-        for add, value_of in found:
-            value = value_of(event)
-            if value is not None:
-                add(value)
+            found = self._kinds[kind] = tuple(self._addition(rule, event) for rule in rules_of(event))
+        for addition in found:
+            addition(event)
 
-    def _add(self, rule: Rule, event: Event) -> _Add:
-        values = self._bounds.fold(rule.metric.labels, rule.labels(event))
-        return self._find(rule.metric, values), rule.value
+    def _addition(self, rule: Rule, event: Event) -> _Addition:
+        return _Addition(rule, self._bounds.fold(rule.metric.labels, rule.labels(event)), self._find)
 
 
-_MOST_KINDS: Final = 4096
-_Add: TypeAlias = tuple[Callable[[float], object], Callable[[Event], float | None]]
+class _Addition:
+    """What events of one kind add to one time series. The series begins with the first value."""
+
+    __slots__ = ("_add", "_find", "_rule", "_values")
+
+    def __init__(self, rule: Rule, values: tuple[str, ...], find: Find) -> None:
+        self._rule = rule
+        self._values = values
+        self._find = find
+        self._add: Callable[[float], object] | None = None
+
+    def __call__(self, event: Event) -> None:
+        value = self._rule.value(event)
+        if value is None:
+            return
+        if self._add is None:
+            self._add = self._find(self._rule.metric, self._values)
+        self._add(value)

@@ -96,8 +96,15 @@ class _Family(Collector):
         return ()
 
     def _find(self, metric: Metric, values: tuple[str, ...]) -> Callable[[float], object]:
-        child: Any = self._metrics[metric.name].labels(*values)
-        add: Callable[[float], object] = child.observe if metric.kind == "histogram" else child.inc
+        opened: Callable[[float], object] | None = None
+
+        def add(value: float) -> None:
+            nonlocal opened
+            if opened is None:  # A time series begins with its first value.
+                child: Any = self._metrics[metric.name].labels(*values)
+                opened = child.observe if metric.kind == "histogram" else child.inc
+            opened(value)
+
         return add
 
 

@@ -60,6 +60,7 @@ class EventQueue(Generic[T]):
         self.dropped = 0
         self._items: deque[T] = deque()
         self._lock = threading.Lock()
+        self._draining = threading.Lock()
         self._arrived = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -101,8 +102,8 @@ class EventQueue(Generic[T]):
             threading.Thread(target=_log.warning, args=(text, self._name, problem), daemon=True).start()
 
     def drain(self) -> None:
-        """Pass on what waits, on the caller's thread. The function must allow calls by several threads."""
-        with suppress(IndexError):
+        """Pass on what waits, on the caller's thread, and wait for what is being passed on."""
+        with self._draining, suppress(IndexError):
             while True:
                 self._hand_over(self._items.popleft())
 

@@ -109,12 +109,17 @@ class WebhookListener:
         self._posted_s = 0.0
 
     def __repr__(self) -> str:
-        return f"WebhookListener(host={self._host!r})"
+        return f"WebhookListener(host={self.host!r})"
 
     def __call__(self, event: Event) -> None:
         """Queue an event."""
         if self._names is None or event.name in self._names:
             self._queue.put((time.monotonic(), event))
+
+    @property
+    def host(self) -> str:
+        """The host of the URL, and its port. The rest of a URL may hold a secret."""
+        return urlsplit(self._url).netloc
 
     @property
     def dropped(self) -> int:
@@ -152,7 +157,7 @@ class WebhookListener:
             status, wait_s = self._post(message)
             if isinstance(status, int) and 200 <= status < 300:
                 return
-            why = f"{self._host} answered {status}" if isinstance(status, int) else f"{self._host}: {status}"
+            why = f"{self.host} answered {status}" if isinstance(status, int) else f"{self.host}: {status}"
             if status in _ABOUT_THE_EVENT or time.monotonic() - queued_s > _LIFE_S:
                 self._queue.drop(why)
                 return
@@ -161,10 +166,6 @@ class WebhookListener:
             if not self._queue.pause(max(jittered_s, wait_s)):
                 time.sleep(_CLOSING_PAUSE_S)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-    @property
-    def _host(self) -> str:
-        return urlsplit(self._url).netloc  # A path or a query may hold a secret.
 
     def _keep_rate(self) -> None:
         rest_s = self._posted_s + self._interval_s - time.monotonic()

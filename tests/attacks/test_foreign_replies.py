@@ -17,7 +17,7 @@ from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreU
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
 from otpkit.core.scripts.audit import Occurrence
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.core.scripts.sends import CaptchaAsked, Refused
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox
@@ -30,6 +30,7 @@ PHONE_KEYS = PHONE_KEY | {"counter_key": "t:{p}:c"}
 DEVICE_KEY = {"device_key": "t:{p}:d"}
 FIELD = {"challenge_field": b"12345678"}
 LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
+BUDGET = charge_of("11 letters.", (1, 9, 9, 9), (0, 1, 9_000_000_000_000, 9_100_000_000_000), "-")
 MONEY_KEYS = {"money_key": "t:{m}:m", "memory_key": "t:{m}:m:1"}
 SCOPE_KEYS = {"record_key": "t:{r}:u", "memory_key": "t:{r}:u:1"}
 REGION_KEYS = {"region_key": "t:{guard}:CN", "memory_key": "t:{guard}:1", "total_key": "t:{guard}:*"}
@@ -63,8 +64,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "note_gateway": NOTES_KEY | NOW | {"field": "E:one", "value": "quota -"},
     "close_circuit": GATEWAYS_KEY | NOTES_KEY | NOW | {"name": "one"},
     "gateway_records": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
-    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
-    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
+    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge(BUDGET, privileged=False)},
+    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1, "was_sent": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
     "look": {"record_key": "t:{r}:u"} | NOW | {"length_ms": 900_000},
     "override": {"record_key": "t:{r}:u"} | NOW | {"letter": "a", "life_ms": 1000, "size": 32},
@@ -77,6 +78,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
     "move_wide": REGION_KEYS | NOW | {"move": "v", "at_ms": 1, "counted_in": 4},
     "claim": {"answer_key": "t:{a}:a"} | NOW_OP | {"life_ms": 1000},
+    "add_figures": {"stats_key": "t:{stats}:s", "memory_key": "t:{stats}:s:1"} | NOW | {"figures": [" CN one v"]},
+    "figures": {"stats_key": "t:{stats}:s"} | NOW | {"hours": 24},
     "audit_action": {"stream_key": "t:{audit}:o"} | NOW | {"operation": "id", **dict.fromkeys(AUDIT_TEXTS, "text")},
     "audit_events": {"stream_key": "t:{audit}:s", "counts_key": "t:{audit}:n"}
     | NOW

@@ -1,4 +1,4 @@
-"""What a guard costs: calls with one beside calls without, and what a range or an address takes of Redis's memory."""
+"""What a guard and a budget cost: calls with one beside calls without, and what a range takes of Redis's memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import redis
 
-from otpkit import OTP, Guard
+from otpkit import OTP, Budget, Guard
 from otpkit.guard.rule import Rule
 from tests.benchmarks.measure import ratio
 from tests.benchmarks.sizes import Sizes
@@ -19,9 +19,9 @@ PEACE = Rule(range_floor=10**6, short_floor=10**6, day_floor=10**6)
 
 
 def guard(server: str, sizes: Sizes) -> Iterator[Row]:
-    """Measure calls with a guard beside calls without, by turns, then weigh the records of ranges."""
+    """Measure calls with a guard or a budget beside calls without, by turns, then weigh the records of ranges."""
     with tcp_server(server) as url:
-        plain, guarded = open_bench(url), _guarded(url)
+        plain, guarded, budgeted = open_bench(url), _guarded(url), _budgeted(url)
         calls = sizes.calls
 
         def row(what: str, run: Callable[[Bench], Callable[[], None]], goal: float) -> Row:
@@ -32,6 +32,8 @@ def guard(server: str, sizes: Sizes) -> Iterator[Row]:
         yield row("verify with ip=", lambda it: it.verifying_from(it.issued(calls)), 0.95)
         yield row("issue", lambda it: it.issuing(calls), 0.90)
         yield row("issue with ip=", lambda it: it.issuing_from(calls), 0.90)
+        speed = ratio(lambda: plain.issuing(calls), lambda: budgeted.issuing(calls), sizes.rounds)
+        yield at_least("issue, with a budget / without", speed, 0.90)
     with tcp_server(server) as url:
         bench = _guarded(url)
         bench.issued(1)
@@ -41,6 +43,13 @@ def guard(server: str, sizes: Sizes) -> Iterator[Row]:
 def _guarded(url: str) -> Bench:
     client, codes = redis.Redis.from_url(url), Codes()
     otp = OTP(url, codes, TEMPLATE, SECRET, policy=POLICY, namespace="guarded", guard=Guard("enforce", rule=PEACE))
+    return Bench(client, otp, codes, client.script_load("return 1"))
+
+
+def _budgeted(url: str) -> Bench:
+    client, codes = redis.Redis.from_url(url), Codes()
+    money = {"budgets": [Budget("900000 CNY/day", keep=0, hourly=1)], "prices": {"CN": "0.045 CNY"}}
+    otp = OTP(url, codes, TEMPLATE, SECRET, policy=POLICY, namespace="budgeted", **money)  # type: ignore[arg-type]
     return Bench(client, otp, codes, client.script_load("return 1"))
 
 

@@ -118,8 +118,27 @@ async def test_what_works_at_a_full_server(own: Mortal, kind: str) -> None:
             await caller.revoke(PHONE)
             assert await caller.status(PHONE) is None
             await caller.unblock(PHONE)
-            await caller.erase(PHONE)
-        assert not [key for key in own.dump() if not key.endswith((b":w", b":d"))]  # The device tokens stay void.
+            await caller.erase(PHONE, actor="ann")
+            assert [entry.outcome for entry in (await caller.audit()).entries] == ["done", "done"]
+        # The device tokens stay void, and operators' actions are written.
+        assert not [key for key in own.dump() if not key.endswith((b":w", b":d", b"{audit}:o"))]
+
+
+async def test_an_operators_action_needs_its_entry(own: Mortal, kind: str) -> None:
+    """A server that takes no entry for the audit does nothing that an operator asks for, and the error says why."""
+    async with calling(kind, own.url, outbox := Outbox()) as caller:
+        await caller.issue(PHONE)
+        with own.client() as client:
+            client.execute_command("ACL", "SETUSER", "app", "on", ">password", "~*", "+@all", "-xadd")
+        before = own.dump()
+        async with calling(kind, own.url.replace("unix://", "unix://app:password@"), Outbox()) as limited:
+            for call in (limited.erase, limited.unblock, limited.forget_devices):
+                told = await result(call(PHONE, actor="ann"))
+                assert isinstance(told, ConfigurationError)
+                assert "Nothing was done" in str(told)
+                assert "XADD" in str(told)
+        assert own.dump() == before
+        assert len(outbox) == 1
 
 
 @pytest.mark.parametrize("ip", [None, IP])

@@ -38,6 +38,7 @@ async def story(kind: str, url: str, **options: Any) -> list[Any]:
         outcomes.append(await result(caller.verify(PHONE, code, ip=IP)))  # There is no challenge now.
         for call in (caller.status, caller.delivery, caller.standing, caller.revoke, caller.unblock, caller.erase):
             outcomes.append(await result(call(PHONE)))
+        outcomes.append(await result(caller.audit()))
         return outcomes
 
 

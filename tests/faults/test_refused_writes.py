@@ -270,11 +270,28 @@ def test_a_device_is_forgotten_or_the_operator_is_told(shell: Shell, fault: Faul
     bench.lua.fault = fault
     outcome = bench.call(call, PHONE)
     bench.lua.fault = None
-    if outcome is None:
+    if not isinstance(outcome, OTPError):
         assert bench.call("check_device", bench.device, PHONE) is None
         assert [life for key, life in bench.lua.lives.items() if key.endswith(b":d")] == [DEVICE_TTL_MS]
     else:
         assert isinstance(outcome, StoreUnavailableError)
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+@pytest.mark.parametrize("call", ["unblock", "forget_devices", "erase"])
+def test_an_action_has_its_entry_or_is_not_carried_out(shell: Shell, nth: int, call: str) -> None:
+    """Whatever write of the entry is refused. The next entry gives the audit its life."""
+    bench = ready(shell, 1, device=True)
+    before = copy.deepcopy(bench.lua.data)
+    bench.lua.fault = Fault(nth, script="audit_action")
+    outcome = bench.call(call, PHONE)
+    bench.lua.fault = None
+    if isinstance(outcome, StoreUnavailableError):
+        assert {key: value for key, value in bench.lua.data.items() if b"{audit}" not in key} == before
+    else:
+        assert [key for key in bench.lua.data if key.endswith(b"{audit}:o")]
+    bench.call("unblock", PHONE)
+    assert [life for key, life in bench.lua.lives.items() if b"{audit}" in key] == [180 * 86_400_000]
 
 
 @pytest.mark.parametrize("name", CALLS)

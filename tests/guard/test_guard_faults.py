@@ -56,7 +56,6 @@ def test_unverify_restores_every_count() -> None:
     after = counts(shell)
     assert (after["narrow"], after["region"], after["guesses"]) == ([(0, 2)], (0, 2), 0)
     subject = flows._subject(PHONE, "signup", "")
-    guard, guard_keys = config.protection.moving(subject.phone, subject.region, None, subject.phone_key)
     from otpkit.core.crypto import decode_id
 
     undo = config.scripts.unverify(
@@ -65,8 +64,7 @@ def test_unverify_restores_every_count() -> None:
         now=config.now_arg(),
         operation=decode_id(proof.id),
         challenge_field=subject.challenge_field,
-        guard=guard,
-        guard_keys=guard_keys,
+        guard_keys=config.protection.keys(subject.phone, subject.region, None),
     )
     for _ in range(2):
         assert shell._run(undo)

@@ -15,7 +15,7 @@ import requests
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from serve_command import SECONDS, Slow, config, environment, serving
 from support.otlp import Collector, labels
-from support.service import KEY, PHONE, RECEIPTS_SECRET
+from support.service import KEY, PHONE, RECEIPTS_SECRET, SECRET
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -164,3 +164,33 @@ def test_variable_turns_traces_on(tmp_path: Path, webhook: Slow, collector: Coll
         collector.span("POST /v1/verifications")
         assert stopped(process)[::2] == (0, "")
     assert {path for path, _ in collector.received} == {"/v1/traces"}
+
+
+_OWN_PROVIDER = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+from otpkit import OTP, Template
+from otpkit.service.tracing import Exporting
+from otpkit.testing import Outbox
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name + "\\n")))
+trace.set_tracer_provider(provider)
+exporting = Exporting()
+with OTP("memory://", Outbox(), Template("1"), "SECRET", listeners=[exporting.listener]) as otp:
+    otp.status("13800138000")
+exporting.close()
+"""
+
+
+def test_providers_of_the_process_are_used(collector: Collector) -> None:
+    """Those that `opentelemetry-instrument` sets, with any exporter. The service adds none of its own."""
+    program = _OWN_PROVIDER.replace("SECRET", SECRET)
+    env = environment(variables(collector, OTEL_TRACES_EXPORTER="console"))
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["EVALSHA status", "otpkit.status"], "")
+    assert collector.asked == 0

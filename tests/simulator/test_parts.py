@@ -83,7 +83,7 @@ PARTS = [
         "none",
         lambda row: row.honest_captcha < 0.005,
         {},
-        text=r"if records\[1\] and ARGV\[\d+\] then",
+        text=r"if records\[1\] then(?=\n  local has_address)",
         instead="if false then",
     ),
     Part(

@@ -21,6 +21,7 @@ from support.transports import TRANSPORTS, choose
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Guard, StoreUnavailableError, Template, WrongCodeError, gateways
 from otpkit.core.flows import Flows
+from otpkit.effects import Call
 from otpkit.gateways import Failover, Message, Push
 from otpkit.sandbox import Sandbox, running
 from otpkit.testing import Outbox
@@ -39,15 +40,16 @@ OTHER_CALLS: dict[str, tuple[Any, ...]] = {
     "guard_block": ("total",),
     "guard_clear": ("total",),
     "spending": (),
+    "gateways": (),
     "erase": (PHONE,),
 }
 SCRIPTS = {
     "delivery": ["status"],
-    "guard_report": ["notes", "look"],
-    "guard_allow": ["override"],
-    "guard_block": ["override"],
-    "guard_clear": ["override"],
+    "guard_report": ["note", "notes", "look"],
+    **{name: ["audit_action", name, "audit_action"] for name in ("unblock", "forget_devices", "erase")},
+    **{f"guard_{name}": ["audit_action", "override", "audit_action"] for name in ("allow", "block", "clear")},
     "spending": [],
+    "gateways": ["gateway_records"],
 }
 
 
@@ -412,3 +414,34 @@ async def test_started_trace_lasts_as_long_as_the_call(shell: str, namespace: st
     times = [call.start_time, children[0].start_time, children[-1].end_time, call.end_time]
     assert times == sorted(times)  # type: ignore[type-var]
     assert before <= times[0] <= times[-1] <= after  # type: ignore[operator]
+
+
+class _Interrupt(BaseException):
+    """An error that no flow sees, such as KeyboardInterrupt."""
+
+
+@pytest.mark.parametrize("shell_class", [OTP, AsyncOTP])
+async def test_interrupted_flow_is_closed_at_once(shell_class: type) -> None:
+    """Even if something still refers to it, so that the tracer's flow ends its spans in any case."""
+
+    def flow() -> Any:
+        yield Call(interrupt, None)
+
+    def interrupt(_: Any) -> None:
+        raise _Interrupt
+
+    async def interrupt_async(_: Any) -> None:
+        raise _Interrupt
+
+    if shell_class is AsyncOTP:
+        interrupt = interrupt_async  # type: ignore[assignment]
+    otp: Any = shell_class("memory://", Outbox(), TEMPLATE, SECRET)
+    running = flow()
+
+    async def drive() -> None:
+        found = otp._drive(running)
+        await found
+
+    with pytest.raises(_Interrupt):
+        await drive()
+    assert inspect.getgeneratorstate(running) == inspect.GEN_CLOSED

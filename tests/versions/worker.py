@@ -25,6 +25,14 @@ def budgets(amount: str) -> dict[str, Any]:
     return {"budgets": [Budget(amount, keep=0, hourly=1)], "prices": {"CN": "1 CNY"}}
 
 
+def guard(mode: str, rule: dict[str, float]) -> dict[str, Any]:
+    """Return the arguments for a guard."""
+    from otpkit import Guard
+    from otpkit.guard.rule import Rule
+
+    return {"guard": Guard(mode, rule=Rule(**rule))}  # type: ignore[arg-type]
+
+
 class Process:
     """One OTP of this version, with a clock and gateways that the test controls."""
 
@@ -41,6 +49,8 @@ class Process:
         fixed = [FixedCode(phone, code, until, ["signup"]) for phone, code in options.pop("fixed_codes", {}).items()]
         if amount := options.pop("budget", ""):
             options |= budgets(amount)
+        if its_guard := options.pop("guard", {}):
+            options |= guard(**its_guard)
         self.otp = OTP(
             redis,
             Failover(gateways) if len(gateways) > 1 else gateways[0],

@@ -6,17 +6,20 @@ Call a face with a script's keys and arguments by name. Its `read` returns a rep
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import get_type_hints
+from typing import Final, get_type_hints
 
 from otpkit.core.scripts.audit import LENGTH, AuditAction, AuditEntries, AuditEvents
 from otpkit.core.scripts.circuit import CircuitState, CloseCircuit, GatewayRecords, NoteGateway, RecordFailure
+from otpkit.core.scripts.figures import AddFigures, FiguresOf
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
 from otpkit.core.scripts.phone import CheckDevice, Erase, ForgetDevices, Revoke, StandingOf, Status, Unblock
+from otpkit.core.scripts.places import PlacedScript, Places
 from otpkit.core.scripts.redemption import Redeem, Unredeem
 from otpkit.core.scripts.scopes import Claim, CountNarrow, CountWide, MoveNarrow, MoveWide
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
@@ -26,6 +29,8 @@ from otpkit.policy import DAY_S, Policy, Rate, rates_of, stranger_consecutive, s
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
+STATS_KEY: Final[Mapping[str, str]] = {"add_figures": "1", "settle": "2", "undo": "2", "receive": "2"}
+"""The place of the figures' key, by script, where it is not 3: tally.lua is a part of all of them."""
 _ELSEWHERE = frozenset({"judge", "count", "verified", "unverified", "guessed", "uncount"})
 """The parts of a guard that are others on a cluster, where its scopes lie on other nodes than phones."""
 
@@ -69,25 +74,42 @@ class Scripts:
     spend: Spend
     unspend: Unspend
     spending: SpendingOf
+    add_figures: AddFigures
+    figures: FiguresOf
     audit_action: AuditAction
     audit_events: AuditEvents
     audit_entries: AuditEntries
 
 
-def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False, clustered: bool = False) -> Scripts:
+def load(
+    policy: Policy,
+    rule: Rule | None = None,
+    *,
+    counts: bool = True,
+    has_budgets: bool = False,
+    clustered: bool = False,
+) -> Scripts:
     """Return the scripts with the numbers of `policy` in their text.
 
     Args:
         policy: the policy.
         rule: the rule of the guard; None leaves out all that a guard needs.
+        counts: False for a guard that is off: it only takes back what others counted.
         has_budgets: False leaves out all that budgets need.
         clustered: True if the guard's scopes lie on other nodes than phones.
     """
-    numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE)
-    pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
+    places = Places(
+        has_guard=rule is not None and not clustered,
+        has_total=len(policy.regions) > 1,
+        has_budgets=has_budgets and not clustered,
+    )
+    numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE) | places.numbers()
+    pattern = re.compile(rf"\b(?:{'|'.join((*numbers, 'STATS_KEY'))})\b")
     wanted = {
         "plain": rule is None,
         "guard": rule is not None,
+        "counting": rule is not None and counts,
+        "total": places.has_total,
         "elsewhere": rule is not None and clustered,
         "money": has_budgets,
     }
@@ -96,11 +118,14 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False,
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
         # needed, and the numbers stand where they are used.
-        return pattern.sub(lambda match: numbers[match[0]], _text(name, parts))
+        its_numbers = numbers | {"STATS_KEY": STATS_KEY.get(name, "3")}
+        return pattern.sub(lambda match: its_numbers[match[0]], _text(name, parts))
 
-    return Scripts(
-        **{name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
-    )
+    faces = {name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
+    for each in faces.values():
+        if isinstance(each, PlacedScript):
+            each.places = places
+    return Scripts(**faces)
 
 
 @cache

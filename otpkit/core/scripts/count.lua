@@ -19,21 +19,24 @@ if counts_send then
     if takes_range or takes_address then
       local s = (now - now % 1000) / 1000
       local slot = char((s - s % 16777216) / 16777216, (s - s % 65536) / 65536 % 256, (s - s % 256) / 256 % 256, s % 256)
-      if takes_range then redis.call('SETRANGE', KEYS[8], '3', slot) end
-      if takes_address then redis.call('SETRANGE', KEYS[10], '3', slot) end
+      if takes_range then redis.call('SETRANGE', KEYS[RANGE_KEY], '3', slot) end
+      if takes_address then redis.call('SETRANGE', KEYS[ADDRESS_KEY], '3', slot) end
     end
     if not device and captcha ~= 112 then
       counted_in = counted_in + 4
-      local place = 4 + 6 * ((start - start % SHORT_MS) / SHORT_MS % 4)
+      local quarter = (start - start % SHORT_MS) / SHORT_MS % 4
+      local place = 4 + 6 * quarter
       local c = byte(region, place + 2)
       if c < 255 and not region_new then
-        redis.call('SETRANGE', KEYS[9], place + 1, char(c + 1))
+        local offset = quarter == 0 and '5' or quarter == 1 and '11' or quarter == 2 and '17' or '23'
+        redis.call('SETRANGE', KEYS[REGION_KEY], offset, char(c + 1))
       else
         --# include records
         region = sub(region, 1, place - 1) .. shifted(region, place, 1, 0) .. sub(region, place + 6)
         --# include write_region
       end
-      if has_total then
+      --# if total
+      do
         --# include records
         counted_in = counted_in + 8
         total = sub(total, 1, place - 1) .. shifted(total, place, 1, 0) .. sub(total, place + 6)
@@ -47,8 +50,9 @@ if counts_send then
         total = sub(total, 1, 113) .. char(max(in_use, so_far), (today - c - 256 * b) / 65536, b, c, so_far) .. sub(total, 119)
         --# include write_total
       end
+      --# end
     end
   end
-  if captcha == 112 then redis.call('SET', KEYS[13], 'u', 'PX', ARGV[9]) end
-  counted = sub(challenge, 1, 6) .. char(counted_in, (judged - judged % 256) / 256, judged % 256) .. sub(guard, 9)
+  if captcha == 112 then redis.call('SET', KEYS[ANSWER_KEY], 'u', 'PX', ARGV[10]) end
+  counted = sub(challenge, 1, 6) .. char(counted_in, (judged - judged % 256) / 256, judged % 256) .. sub(guard, 7)
 end

@@ -1,22 +1,23 @@
--- Count the send in its address.
+-- Count the send in its address. Offsets are text: converting a number for each command takes as long as the command.
 local index = (start - start % ADDRESS_MS) / ADDRESS_MS
-local place = 9 + 6 * (index % 4)
+local quarter = index % 4
 if not address then
+  --# include one_unverified
   local c = index % 256
   local b = (index - c) / 256 % 256
-  local zeros = string.rep('\0', 18)
-  redis.call('SET', KEYS[10], char((index - c - 256 * b) / 65536, b, c) .. '\0\0\0\0\255' .. sub(zeros, 1, place - 9)
-    .. '\0\0\1\0\0\0' .. sub(zeros, place - 8), 'PX', '108000000')
+  redis.call('SET', KEYS[ADDRESS_KEY], char((index - c - 256 * b) / 65536, b, c) .. '\0\0\0\0\255' .. ring, 'PX', '108000000')
 elseif address_new then
   --# include records
+  local place = 9 + 6 * quarter
   address = sub(address, 1, place - 1) .. shifted(address, place, 1, 0) .. sub(address, place + 6)
   --# include write_address
 else
-  local c = byte(address, place + 2)
+  local c = byte(address, 11 + 6 * quarter)
   if c < 255 then
-    redis.call('SETRANGE', KEYS[10], place + 1, char(c + 1))
+    local offset = quarter == 0 and '10' or quarter == 1 and '16' or quarter == 2 and '22' or '28'
+    redis.call('SETRANGE', KEYS[ADDRESS_KEY], offset, char(c + 1))
   else
     --# include records
-    redis.call('SETRANGE', KEYS[10], place - 1, shifted(address, place, 1, 0))
+    redis.call('SETRANGE', KEYS[ADDRESS_KEY], 8 + 6 * quarter, shifted(address, 9 + 6 * quarter, 1, 0))
   end
 end

@@ -1,22 +1,23 @@
--- Count the send in its range.
+-- Count the send in its range. Offsets are text: converting a number for each command takes as long as the command.
 local index = (start - start % RANGE_MS) / RANGE_MS
-local place = 9 + 6 * (index % 4)
+local quarter = index % 4
 if not range then
+  --# include one_unverified
   local c = index % 256
   local b = (index - c) / 256 % 256
-  local zeros = string.rep('\0', 18)
-  redis.call('SET', KEYS[8], char((index - c - 256 * b) / 65536, b, c) .. '\0\0\0\0\255' .. sub(zeros, 1, place - 9)
-    .. '\0\0\1\0\0\0' .. sub(zeros, place - 8), 'PX', '108000000')
+  redis.call('SET', KEYS[RANGE_KEY], char((index - c - 256 * b) / 65536, b, c) .. '\0\0\0\0\255' .. ring, 'PX', '108000000')
 elseif range_new then
   --# include records
+  local place = 9 + 6 * quarter
   range = sub(range, 1, place - 1) .. shifted(range, place, 1, 0) .. sub(range, place + 6)
   --# include write_range
 else
-  local c = byte(range, place + 2)
+  local c = byte(range, 11 + 6 * quarter)
   if c < 255 then
-    redis.call('SETRANGE', KEYS[8], place + 1, char(c + 1))
+    local offset = quarter == 0 and '10' or quarter == 1 and '16' or quarter == 2 and '22' or '28'
+    redis.call('SETRANGE', KEYS[RANGE_KEY], offset, char(c + 1))
   else
     --# include records
-    redis.call('SETRANGE', KEYS[8], place - 1, shifted(range, place, 1, 0))
+    redis.call('SETRANGE', KEYS[RANGE_KEY], 8 + 6 * quarter, shifted(range, 9 + 6 * quarter, 1, 0))
   end
 end

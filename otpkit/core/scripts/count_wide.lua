@@ -13,8 +13,11 @@
 
 local MEMORY_MS = '120000'
 
-local at, judged, scope, wait, counted_in = string.match(redis.call('GET', KEYS[2]) or '', '^%a (%d+) (%d+) (%d+) (%d+) (%d+)')
+local memory = redis.call('GET', KEYS[2])
+local at, judged, scope, wait, counted_in = string.match(memory or '', '^%a (%d+) (%d+) (%d+) (%d+) (%d+)')
 if at then return { tonumber(at), tonumber(judged), tonumber(scope), tonumber(wait), tonumber(counted_in) } end
+-- Moved long ago: the request was stuck in a hanging server's queue, and no caller waits for the reply.
+if memory then return { now, 0, 0, 0, 0 } end
 judged, scope, wait, counted_in = 0, 0, 0, 0
 
 local mode, captcha, safe, asked, has_total = byte(ARGV[2], 1, 5)

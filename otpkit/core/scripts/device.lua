@@ -5,7 +5,7 @@
 local function not_before(i)
   if i == 1 then return redis.call('GET', KEYS[1]) end
   if i == 2 then return redis.call('GET', KEYS[2]) end
-  if i == 6 then return redis.call('GET', KEYS[6]) end
+  if i == DEVICE_KEY then return redis.call('GET', KEYS[DEVICE_KEY]) end
 end
 
 local function is_valid_device(i, since)

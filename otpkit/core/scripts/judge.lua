@@ -1,7 +1,7 @@
 -- Judge a send by its scopes. The guard's argument has one character for each flag, then the region:
 --
 --   1 mode: o(bserve) or e(nforce); 2 captcha: p(assed), w(aived) or n(one); 3 known; 4 safe; 5 refuses: a range may be refused;
---   6 asked: a captcha is asked in any case; 7 address: it is known; 8 total: it is counted
+--   6 asked: a captcha is asked in any case
 --
 -- `judged` is the sum of the scopes over their allowance: 1 range, 2 ip, 4 net, 8 region, 16 total, 32 guesses; and 64 if a
 -- captcha was asked in any case, 128 if one was passed, 256 if the send would be refused.
@@ -9,24 +9,25 @@
 local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
 --# include slot
 
-local guard, counts_send = ARGV[8] or '', false
-local mode, captcha, known, safe, refuses, asked, has_address, has_total = byte(guard, 1, 8)
+local guard, counts_send = ARGV[7] or '', false
+local mode, captcha, known, safe, refuses, asked = byte(guard, 1, 6)
+local has_address = (KEYS[ADDRESS_KEY] or KEYS[1]) ~= KEYS[1]
 local device = device_valid
 local range, range_new, address, address_new, network, network_new, region, region_new, total
 local takes_range, takes_address, region_newest = false, false, 0
 
 if mode and not (own and field(phone, 'u' .. op)) then
   counts_send = true
-  known, safe, has_address, has_total = known == 49, safe == 49, has_address == 49, has_total == 49
+  known, safe = known == 49, safe == 49
   --# include exempt
   local is_used = false
   if captcha == 112 then
-    is_used = sub(redis.call('GET', KEYS[13]) or '', 1, 1) == 'u'
+    is_used = sub(redis.call('GET', KEYS[ANSWER_KEY]) or '', 1, 1) == 'u'
     if is_used then captcha = 110 end
   end
 
   -- A record whose newest bucket is not the current one is moved on, and written whole.
-  range, region = redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])
+  range, region = redis.call('GET', KEYS[RANGE_KEY]), redis.call('GET', KEYS[REGION_KEY])
   if range then
     local a, b, c = byte(range, 1, 3)
     if (a * 256 + b) * 256 + c ~= (now - now % RANGE_MS) / RANGE_MS then
@@ -44,7 +45,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
   end
   if has_address then
     local index = (now - now % ADDRESS_MS) / ADDRESS_MS
-    address, network = redis.call('GET', KEYS[10]), redis.call('GET', KEYS[11])
+    address, network = redis.call('GET', KEYS[ADDRESS_KEY]), redis.call('GET', KEYS[NETWORK_KEY])
     local a, b, c
     if address then
       a, b, c = byte(address, 1, 3)
@@ -60,10 +61,10 @@ if mode and not (own and field(phone, 'u' .. op)) then
       if network_new then network = rolled(network, ADDRESS_MS) end
     end
   end
-  if has_total then
-    --# include records rolled region
-    total = region_rolled(redis.call('GET', KEYS[12]))
-  end
+  --# if total
+  --# include records rolled region
+  total = region_rolled(redis.call('GET', KEYS[TOTAL_KEY]))
+  --# end
 
   if not own then
     local guard_scope, guard_wait, overridden = nil, 0, 0
@@ -130,7 +131,8 @@ if mode and not (own and field(phone, 'u' .. op)) then
         judged = judged + 32
       end
     end
-    if has_total and overridden % 32 < 16 and not safe and not device then
+    --# if total
+    if overridden % 32 < 16 and not safe and not device then
       local verified, aa, bb, cc, dd, ee, ff, gg, hh
       a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, aa, bb, cc, dd, ee, ff, gg, hh = byte(total, 4, 35)
       local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
@@ -144,15 +146,21 @@ if mode and not (own and field(phone, 'u' .. op)) then
         judged = judged + 16
       end
     end
+    --# end
 
     local guesses_are_over = judged >= 32
     if asked == 49 then judged = judged + 64 end
     if mode == 101 then
       if guard_wait > 0 then
-        --# include refused
+        --# include refused refusal
+        refusal('grefused')
         return refused(phone, challenge_field, guard_scope, guard_wait, judged)
       end
-      if judged > 0 and captcha == 110 then return { operation, 'captcha', now, judged, is_used and 1 or 0 } end
+      if judged > 0 and captcha == 110 then
+        --# include refusal
+        refusal('gcaptcha')
+        return { operation, 'captcha', now, judged, is_used and 1 or 0 }
+      end
       if guesses_are_over and captcha ~= 112 and not known and not device and ATTEMPTS > 2 then
         fresh = sub(fresh, 1, 36) .. char(ATTEMPTS - 2) .. sub(fresh, 38)
       end

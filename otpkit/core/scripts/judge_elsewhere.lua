@@ -5,7 +5,7 @@
 --
 -- `judged` is as in judge.lua, and 512 if a device is exempt from region and total.
 
-local guard, counts_send = ARGV[8] or '', false
+local guard, counts_send = ARGV[7] or '', false
 local mode, captcha, known, _, _, asked = byte(guard, 1, 6)
 local device, counted_in, counted_at, range_at = device_valid, 0, 0, 0
 
@@ -26,9 +26,15 @@ if mode and not own then
   if mode == 101 then
     if guard_wait > 0 then
       --# include refused
+      --# include refusal
+      refusal('grefused')
       return refused(phone, challenge_field, guard_scope, guard_wait, judged)
     end
-    if judged > 0 and captcha == 110 then return { operation, 'captcha', now, judged, is_used and 1 or 0 } end
+    if judged > 0 and captcha == 110 then
+      --# include refusal
+      refusal('gcaptcha')
+      return { operation, 'captcha', now, judged, is_used and 1 or 0 }
+    end
     if guesses_are_over and captcha ~= 112 and known ~= 49 and not device and ATTEMPTS > 2 then
       fresh = sub(fresh, 1, 36) .. char(ATTEMPTS - 2) .. sub(fresh, 38)
     end

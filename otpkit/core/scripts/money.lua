@@ -8,33 +8,25 @@ local HOUR_MS = 3600000
 -- Managed clusters accept a script only if each key is written as KEYS[digit], so each place has a line.
 local function money_get(i, name)
   if i == 1 then return redis.call('HGET', KEYS[1], name) end
-  if i == 7 then return redis.call('HGET', KEYS[7], name) end
+  if i == MONEY_KEY then return redis.call('HGET', KEYS[MONEY_KEY], name) end
 end
 
 local function money_set(i, name, value)
   if i == 1 then redis.call('HSET', KEYS[1], name, value) end
-  if i == 7 then redis.call('HSET', KEYS[7], name, value) end
+  if i == MONEY_KEY then redis.call('HSET', KEYS[MONEY_KEY], name, value) end
 end
 
 -- Return the numbers of a budget: start, spent, hour, in_hour, alerted; or nil.
 local function money_of(i, name)
   local start, spent, hour, in_hour, alerted = string.match(money_get(i, name) or '', '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  if start then return tonumber(start), tonumber(spent), tonumber(hour), tonumber(in_hour), tonumber(alerted) end
+  if start then return start + 0, spent + 0, hour + 0, in_hour + 0, alerted + 0 end -- Faster than tonumber.
 end
 
 local function money_write(i, name, start, spent, hour, in_hour, alerted)
-  money_set(i, name, string.format('%.0f %.0f %.0f %.0f %.0f', start, spent, hour, in_hour, alerted))
-end
-
--- Give back what was reserved at `reserved`, in the windows and hours that still run. `text` is "name amount;name amount;".
-local function money_refund(i, text, reserved)
-  for name, amount in string.gmatch(text, '(%S+) (%d+);') do
-    local start, spent, hour, in_hour, alerted = money_of(i, name)
-    if start and start <= reserved then
-      amount = tonumber(amount)
-      local elapsed = reserved - start
-      if elapsed - elapsed % HOUR_MS == hour * HOUR_MS then in_hour = max(0, in_hour - amount) end
-      money_write(i, name, start, max(0, spent - amount), hour, in_hour, alerted)
-    end
+  -- Joining numbers takes half as long as formatting them, but it keeps only 14 digits.
+  if start < 1e14 and spent < 1e14 and in_hour < 1e14 then
+    money_set(i, name, start .. ' ' .. spent .. ' ' .. hour .. ' ' .. in_hour .. ' ' .. alerted)
+  else
+    money_set(i, name, string.format('%.0f %.0f %.0f %.0f %.0f', start, spent, hour, in_hour, alerted))
   end
 end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.scripts.parse import EMPTY, LATEST_MS, ListScript, Raw, by_word, count_of, numbers_of, text_of, unfit
@@ -14,17 +14,31 @@ _LATEST_START_MS = 250_000_000_000_000  # In the year 9892: a calendar can compu
 _COUNTS = 8
 
 
-class MoneyCharge(NamedTuple):
-    """What a message costs its budgets, in the format of charge.lua.
+def charge_of(name: str, amounts: Iterable[int], starts: Iterable[int], alerts: str) -> str:
+    """Return what a message costs one budget, in the columns of charge.lua.
+
+    Args:
+        name: the budget's name, 11 characters.
+        amounts: in millionths, what the message costs, the whole amount, its open part, and what an hour may cost.
+        starts: four starts of windows, in milliseconds.
+        alerts: the alerts as share:amount, or a hyphen.
+    """
+    return f"{name}{''.join([f'{number:015d}' for number in (*amounts, *starts)])}{alerts};"
+
+
+class MoneyCharge:
+    """What a message costs its budgets: their lines by `charge_of`, joined. Many messages share one.
 
     `privileged` is True for a message that may spend the share that a budget keeps.
     """
 
-    budgets: str
-    privileged: bool
+    __slots__ = ("_text",)
+
+    def __init__(self, budgets: str, *, privileged: bool) -> None:
+        self._text = f"{privileged:d}{budgets}"
 
     def __str__(self) -> str:
-        return f"{self.privileged:d}{self.budgets}"
+        return self._text
 
 
 class Shortage(NamedTuple):
@@ -117,10 +131,10 @@ class Unspend(Script[bool]):
     __slots__ = ()
 
     def __call__(
-        self, *, money_key: str, memory_key: str, now: int | str, refunds: str, charged_ms: int
+        self, *, money_key: str, memory_key: str, now: int | str, refunds: str, charged_ms: int, was_sent: int
     ) -> RunScript[bool]:
-        """Give back `refunds` of what was charged at `charged_ms`."""
-        return RunScript(self, (money_key, memory_key), (now, refunds, charged_ms))
+        """Give back `refunds` of what was charged at `charged_ms`. `was_sent` is 1 if the message was sent, else 0."""
+        return RunScript(self, (money_key, memory_key), (now, refunds, charged_ms, was_sent))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True."""

@@ -1,6 +1,6 @@
 -- Give back what a send reserved and did not cost, once: its field says that it is charged, and goes first.
 
---# include money
+--# include give_back
 
 local function refund_money(i, phone, refunds)
   local name = 'm' .. ARGV[2]

@@ -1,14 +1,14 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6 device_key: the time up to which
---       the phone's device tokens are void; 7 money_key; 8… guard_keys: range, region, address, network, all regions, and the
---       captcha's answer; the phone's key stands in for each that is not used]
--- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: range,
+--       region [, all regions, if several are served] [, address, network]; MONEY_KEY money_key; FIRST_LIMIT… limits: one a wider limit; DEVICE_KEY device_key: the
+--       time up to which the phone's device tokens are void; ANSWER_KEY answer_key: the captcha's answer; see places.py]
+-- ARGV  1 now: in ms, or '' for the server's clock, then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
---       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
---       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
---       message, and its budgets (see charge.lua), or without its key the place of the budget that refused on another node, its
---       reason, and the ms until it can afford the message
+--       7 guard: see judge.lua, or ''; 8 money: '', or for money_key 1 or 0 for a privileged message, and its budgets (see
+--       charge.lua), or without its key the place of the budget that refused on another node, its reason, and the ms until it
+--       can afford the message; 9 device_since: the time of the verification that made the device's token, in ms, or '';
+--       10 captcha: the ms for which a used answer is remembered, or ''
 --       [; 11… limits: the scope and the rates of each; without their keys, 11… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
@@ -26,10 +26,10 @@
 
 --# include clock phone operation challenge rolling
 
-local device_valid = (ARGV[7] or '') ~= ''
+local device_valid = (ARGV[9] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+  device_valid = is_valid_device(DEVICE_KEY, tonumber(ARGV[9]))
 end
 
 --# include describe
@@ -90,7 +90,11 @@ end
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
-if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then return { operation, 'blocked' } end
+if is_blocked then
+  --# include refusal
+  refusal('lblocked')
+  return { operation, 'blocked' }
+end
 
 local scope, wait, limit, window = 'failures', 0
 if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now) end
@@ -101,15 +105,16 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local charge_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif KEYS[3] and KEYS[3] ~= KEYS[1] then
+elseif KEYS[FIRST_LIMIT] and KEYS[FIRST_LIMIT] ~= KEYS[1] then
   --# include window
-  local limits, last_limit = {}, (#ARGV - 6) / 2
-  for i = 3, last_limit do
-    limits[i] = window_read(i, ARGV[2 * i + 6], now)
-    consider(ARGV[2 * i + 5], limits[i].wait, limits[i].limit, limits[i].window)
+  local limits, last_limit = {}, FIRST_LIMIT + (#ARGV - 12) / 2
+  for i = FIRST_LIMIT, last_limit do
+    local place = 11 + 2 * (i - FIRST_LIMIT)
+    limits[i] = window_read(i, ARGV[place + 1], now)
+    consider(ARGV[place], limits[i].wait, limits[i].limit, limits[i].window)
   end
   charge_limits = function(step) -- One function for both steps: making one takes time.
-    for i = 3, last_limit do
+    for i = FIRST_LIMIT, last_limit do
       if step == 'consume' then window_consume(i, limits[i]) else window_keep(i, limits[i]) end
     end
   end
@@ -117,27 +122,31 @@ elseif ARGV[11] then
   consider(ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]))
 end
 if wait > 0 then
-  --# include limited
+  --# include limited refusal
+  refusal('l' .. scope)
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
 --# if money
 --# include money charge
 local marks, bill = ''
-if not own and (ARGV[10] or '') ~= '' then
+if not own and (ARGV[8] or '') ~= '' then
   local place, reason, its_wait
-  if KEYS[7] and KEYS[7] ~= KEYS[1] then
+  if KEYS[MONEY_KEY] and KEYS[MONEY_KEY] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
-    bill = money_read(7, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
+    bill = money_read(MONEY_KEY, sub(ARGV[8], 2), now, device_valid or sub(ARGV[8], 1, 1) == '1')
     if bill.misdated then return { operation, 'misdated', now } end
     if bill.wait > 0 then
-      money_refuse(7, bill)
+      --# include unaffordable
+      money_refuse(MONEY_KEY, bill)
       place, reason, its_wait = bill.place, bill.reason, bill.wait
     end
   else
-    place, reason, its_wait = string.match(ARGV[10], '^(%d+) (%a+) (%d+)$')
+    place, reason, its_wait = string.match(ARGV[8], '^(%d+) (%a+) (%d+)$')
   end
   if place then
     place, its_wait = tonumber(place), tonumber(its_wait)
+    --# include refusal
+    refusal('lbudget')
     if not challenge then return { operation, 'unaffordable', now, place, reason, its_wait } end
     return { operation, 'unaffordable', now, place, reason, its_wait, describe(phone, latest_send(phone, link), challenge, ends) }
   end
@@ -145,14 +154,19 @@ end
 --# end
 --# guard judge
 --# if money
-if bill then marks = money_charge(7, bill) end
+if bill then marks = money_charge(MONEY_KEY, bill) end
 --# end
 if charge_limits then charge_limits('consume') end -- No check below refuses.
 
---# include pack contains keep
+--# include pack keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
 local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- The length and the fixed flag must match.
-  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
+  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS
+if resend then
+  local list, item = ARGV[6], sub(challenge, 39, 42)
+  --# include contains
+  resend = is_contained
+end
 local packed_now = pack_ms(now)
 local start = resend and unpack_ms(challenge, 1) or now
 local its_end = min(now + TTL, start + MAX_AGE)
@@ -184,9 +198,15 @@ if phone.fields[1] then
 end
 if charge_limits then charge_limits('keep') end
 --# if money
-if bill then money_keep(7, bill) end
+if bill then money_keep(MONEY_KEY, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
+--# if guard
+if mode == 111 and judged % 128 > 0 and KEYS[STATS_KEY] ~= KEYS[1] then
+  local figure, what = sub(label, 1, 4) .. '. ', 'gobserved'
+  --# include tally
+end
+--# end
 table.insert(phone.sends, 1, send)
 --# if money
 if not own then return reserved(send, marks) end

@@ -17,14 +17,14 @@ from otpkit.core.scripts.parse import (
     Raw,
     WordScript,
     by_word,
-    count_of,
     delivery_of,
     hex_of,
     numbers_of,
     text_of,
     unfit,
 )
-from otpkit.effects import RunScript, Script
+from otpkit.core.scripts.places import PlacedScript
+from otpkit.effects import RunScript
 from otpkit.errors import RateLimitScope
 from otpkit.guard.budgets import BudgetReason
 from otpkit.models import DeliveryState
@@ -34,17 +34,6 @@ MOST_JUDGED: Final = 1023
 _REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
     {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
 )
-_ALWAYS: Final = 5  # The places of keys that have no fixed one.
-
-
-def placed(
-    keys: tuple[str, ...], device_key: str = "", money_key: str = "", guard_keys: tuple[str, ...] = ()
-) -> tuple[str, ...]:
-    """Return a script's keys, with those that few calls have in fixed places; the first key stands in for others."""
-    if not (device_key or money_key or guard_keys):
-        return keys
-    first = keys[0]
-    return keys + (first,) * (_ALWAYS - len(keys)) + (device_key or first, money_key or first, *guard_keys)
 
 
 class Before(NamedTuple):
@@ -185,7 +174,7 @@ class Misdated(NamedTuple):
 ReserveReply: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Misdated | Blocked | Refused | CaptchaAsked
 
 
-class Reserve(WordScript[ReserveReply]):
+class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
     """The face of reserve.lua."""
 
     __slots__ = ()
@@ -208,6 +197,7 @@ class Reserve(WordScript[ReserveReply]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
@@ -221,6 +211,7 @@ class Reserve(WordScript[ReserveReply]):
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
         guard_keys: tuple[str, ...] = (),
+        answer_key: str = "",
         money_key: str = "",
         money: MoneyCharge | Shortage | None = None,
     ) -> RunScript[ReserveReply]:
@@ -229,18 +220,33 @@ class Reserve(WordScript[ReserveReply]):
         Pass `device_key` and `device_since` if a device token was passed and its signature is right. A `MoneyCharge`
         needs its `money_key`; a `Shortage` has none.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, fresh, idempotency, known_keys)
-        if not (device_key or guard_keys or limits or money or refusal):
-            return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.2 %, though it is empty.
-        args += (device_since, guard, captcha, "" if money is None else str(money))
+        stats_key = stats_key or phone_key
+        if not (device_key or guard or guard_keys or limits or money or refusal):
+            # An argument costs a call 0.2 %, though it is empty.
+            return RunScript(self, (phone_key, counter_key, stats_key), args, self.replicas)
+        args += (guard,) if money is None else (guard, str(money))
+        if device_since or captcha or limits or refusal:
+            args = (*args, "", device_since, captcha) if money is None else (*args, device_since, captcha)
+        limit_keys: tuple[str, ...] = ()
         if limits:
-            keys += tuple([limit.key for limit in limits])
+            limit_keys = tuple([limit.key for limit in limits])
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        keys = placed(keys, device_key, money_key, guard_keys)
+        keys: tuple[str, ...] = (phone_key, counter_key, stats_key, *guard_keys)
+        if money_key or limit_keys or device_key or answer_key:
+            keys = self.places.keys(
+                phone_key,
+                counter_key,
+                stats_key,
+                guard_keys=guard_keys,
+                money_key=money_key,
+                limit_keys=limit_keys,
+                device_key=device_key,
+                answer_key=answer_key,
+            )
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -252,7 +258,7 @@ class Settled(NamedTuple):
     sends_left: int
 
 
-class Settle(ListScript[Settled | None]):
+class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
     """The face of settle.lua. Its reply is None if the send is gone."""
 
     __slots__ = ()
@@ -263,7 +269,9 @@ class Settle(ListScript[Settled | None]):
         self,
         *,
         phone_key: str,
+        stats_key: str = "",
         now: int | str,
+        figures: Sequence[str] = (),
         operation: bytes,
         outcome: str,
         served_by: str,
@@ -273,14 +281,18 @@ class Settle(ListScript[Settled | None]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`, and give back `refunds`. With `guard`, the guard no longer counts the send."""
-        args = (now, operation, outcome, served_by)
-        if not (device or guard_keys or money_key):
-            return RunScript(self, (phone_key,), args)
-        keys: tuple[str, ...] = (phone_key,)
+        """Settle the send `operation`, count it and `figures`, and give back `refunds`.
+
+        With `guard`, the guard no longer counts the send.
+        """
+        args: tuple[bytes | str | int, ...] = (now, operation, outcome, served_by)
+        keys: tuple[str, ...] = (phone_key, stats_key or phone_key)
+        if not (device or guard or money_key or figures):
+            return RunScript(self, keys, args)
         if refunds or guard_keys:
-            keys = placed(keys, "", money_key, guard_keys)
-        return RunScript(self, keys, (*args, device, guard, refunds))
+            keys = self.places.keys(keys[0], keys[1], phone_key, guard_keys=guard_keys, money_key=money_key)
+        args += (refunds, guard, device, *figures) if device or guard or figures else (refunds,)
+        return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -288,13 +300,16 @@ class Settle(ListScript[Settled | None]):
 
 
 class Undone(NamedTuple):
-    """The result of undoing. `wait_ms` is the time until the phone's own limits allow another send."""
+    """The result of undoing.
+
+    `undone` is True if the send is undone or gone. `wait_ms` is the time until the phone's own limits allow another.
+    """
 
     undone: bool
     wait_ms: int
 
 
-class Undo(ListScript[Undone]):
+class Undo(PlacedScript[Undone], ListScript[Undone]):
     """The face of undo.lua."""
 
     __slots__ = ()
@@ -305,6 +320,7 @@ class Undo(ListScript[Undone]):
         self,
         *,
         phone_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         stays_counted: int,
@@ -316,13 +332,20 @@ class Undo(ListScript[Undone]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, refund `limits`, and give back `refunds`.
+        """Undo the send `operation`, count that, refund `limits`, and give back `refunds`.
 
         With `guard`, the guard no longer counts the send.
         """
-        keys = placed((phone_key, *[limit.key for limit in limits]), "", money_key, guard_keys)
-        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds, *[limit.rates for limit in limits])
-        return RunScript(self, keys, args)
+        keys = self.places.keys(
+            phone_key,
+            stats_key or phone_key,
+            phone_key,
+            guard_keys=guard_keys,
+            money_key=money_key,
+            limit_keys=tuple([limit.key for limit in limits]),
+        )
+        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds)
+        return RunScript(self, keys, (*args, *[limit.rates for limit in limits]))
 
     def read(self, reply: Raw, args: Raw) -> Undone:
         """Return `Undone`."""
@@ -330,17 +353,33 @@ class Undo(ListScript[Undone]):
         return Undone(undone == 1, wait_ms)
 
 
-class Receive(Script[bool]):
-    """The face of receive.lua. Its reply is True if the receipt is new."""
+class Received(NamedTuple):
+    """A receipt that is new. `elapsed_ms` is the time since the send."""
+
+    elapsed_ms: int
+
+
+class Receive(ListScript[Received | None]):
+    """The face of receive.lua. Its reply is None if the receipt is not new."""
 
     __slots__ = ()
 
-    def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, served_by: str, state: str
-    ) -> RunScript[bool]:
-        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
-        return RunScript(self, (phone_key,), (now, operation, served_by, state))
+    lists = (Received,)
 
-    def read(self, reply: Raw, args: Raw) -> bool:
-        """Return True if the receipt is new."""
-        return count_of(reply, 1) == 1
+    def __call__(
+        self,
+        *,
+        phone_key: str,
+        stats_key: str = "",
+        now: int | str,
+        operation: bytes,
+        served_by: str,
+        state: str,
+    ) -> RunScript[Received | None]:
+        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
+        keys = (phone_key, stats_key or phone_key)
+        return RunScript(self, keys, (now, operation, served_by, state))
+
+    def read(self, reply: Raw, args: Raw) -> Received | None:
+        """Return the receipt if it is new."""
+        return None if reply == [] else Received(*numbers_of(reply, 1))

@@ -11,11 +11,15 @@
 
 local MEMORY_MS = '900000' -- Longer than any message is on its way.
 
-local charged, marks = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+) (%x*)$')
+local memory = redis.call('GET', KEYS[2])
+local charged, marks = string.match(memory or '', '^(%d+) (%x*)$')
 if charged then return { tonumber(charged), marks } end
+-- Sent long ago: the request was stuck in a hanging server's queue, and no caller waits for the reply.
+if memory then return { now, '' } end
 local bill = money_read(1, sub(ARGV[2], 2), now, sub(ARGV[2], 1, 1) == '1')
 if bill.misdated then return { now } end
 if bill.wait > 0 then
+  --# include unaffordable
   money_refuse(1, bill)
   return { now, bill.place, bill.reason, bill.wait }
 end

@@ -3,7 +3,7 @@ if (ARGV[6] or '') ~= '' then
   local record = field(phone, 'u' .. ARGV[2])
   if record then
     redis.call('HDEL', KEYS[1], 'u' .. ARGV[2])
-    local has_address, verified, records = byte(ARGV[6], 1) == 49, 0, { record }
+    local has_address, verified, records = (KEYS[ADDRESS_KEY] or KEYS[1]) ~= KEYS[1], 0, { record }
     --# include move
   end
 end

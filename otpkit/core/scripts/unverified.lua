@@ -1,5 +1,5 @@
 -- The sends of the challenge are unverified again.
-if ARGV[4] ~= '' then
+do
   local link, records = ARGV[3] .. sub(challenge, 7, 10), {}
   for i = 1, #phone.sends do
     local send = phone.sends[i]
@@ -11,6 +11,6 @@ if ARGV[4] ~= '' then
       records[#records + 1] = record
     end
   end
-  local has_address, verified = byte(ARGV[4], 1) == 49, -1
+  local has_address, verified = (KEYS[ADDRESS_KEY] or KEYS[1]) ~= KEYS[1], -1
   --# include move
 end

@@ -1,5 +1,5 @@
 -- The sends of the challenge are unverified again. Nothing was moved yet on other nodes.
-if (ARGV[4] or '') ~= '' then
+do
   local link = ARGV[3] .. sub(challenge, 7, 10)
   for i = 1, #phone.sends do
     local send = phone.sends[i]

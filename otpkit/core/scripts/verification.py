@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self, TypeAlias
 
+from otpkit.core.scripts.figures import figure_of
 from otpkit.core.scripts.limits import Refusal, WideLimit
-from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
+from otpkit.core.scripts.parse import (
+    LATEST_MS,
+    Blocked,
+    Limited,
+    Raw,
+    Word,
+    WordScript,
+    by_word,
+    count_of,
+    text_of,
+    unfit,
+)
+from otpkit.core.scripts.places import PlacedScript
 from otpkit.core.scripts.scopes import Move, moves_of
-from otpkit.core.scripts.sends import placed
-from otpkit.effects import RunScript, Script
+from otpkit.effects import RunScript
 
 
 class Proved(NamedTuple):
     """The code was right. `repeated` is True if the operation had already proved it.
 
-    On a cluster, `moves` are the sends whose counts are to be moved on other nodes.
+    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted.
     """
 
     issued_ms: int
@@ -22,6 +34,7 @@ class Proved(NamedTuple):
     fixed: bool
     repeated: bool
     moves: tuple[Move, ...] = ()
+    figure: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -31,19 +44,21 @@ class Proved(NamedTuple):
             type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
-        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated))
+        repeated, figure = _figure(repeated)
+        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure=figure)
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` is as in `Proved`.
+    """The code was wrong. `repeated` is True if the operation had already counted it.
 
-    `blocks` is True if this wrong code blocks the phone for strangers.
+    `moves` and `figure` are as in `Proved`. `blocks` is True if this wrong code blocks the phone for strangers.
     """
 
     attempts_left: int
     repeated: bool
     moves: tuple[Move, ...] = ()
     blocks: bool = False
+    figure: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -51,12 +66,20 @@ class Wrong(NamedTuple):
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
+        repeated, figure = _figure(repeated)
         if len(repeated) < 3:
-            return cls(left, *_repeated(repeated))
+            return cls(left, *_repeated(repeated), figure=figure)
         *repeated, blocks = repeated
         if blocks != 1:
             raise unfit()
-        return cls(left, *_repeated(repeated), blocks=True)
+        return cls(left, *_repeated(repeated), blocks=True, figure=figure)
+
+
+def _figure(rest: Raw) -> tuple[Raw, str]:
+    """Return the values at the end of a reply without the figure, and the figure or ""."""
+    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] != "!":
+        return rest, ""
+    return rest[:-1], figure_of(rest[-1])
 
 
 def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...]]:
@@ -78,7 +101,7 @@ class NoChallenge(Word):
 VerifyReply: TypeAlias = Proved | Wrong | NoChallenge | Blocked | Limited
 
 
-class Verify(WordScript[VerifyReply]):
+class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
     """The face of verify.lua."""
 
     __slots__ = ()
@@ -98,6 +121,7 @@ class Verify(WordScript[VerifyReply]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
@@ -106,7 +130,6 @@ class Verify(WordScript[VerifyReply]):
         is_fixed_code: int,
         device_key: str = "",
         device_since: int | str = "",
-        guard: str = "",
         ip_limit: WideLimit | None = None,
         memory_key: str = "",
         refusal: Refusal | None = None,
@@ -116,21 +139,32 @@ class Verify(WordScript[VerifyReply]):
 
         Pass `device_key` and `device_since` if a device token was passed and its signature is right.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
-        if not (device_key or guard_keys or ip_limit or refusal):
-            return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.3 %, though it is empty.
-        args += (device_since, guard)
+        args = (
+            now,
+            operation,
+            challenge_field,
+            digests,
+            fixed_ends_ms,
+            is_fixed_code,
+        )
+        stats_key = stats_key or phone_key
+        if not (device_key or ip_limit or refusal):
+            # An argument costs a call 0.3 %, though it is empty.
+            return RunScript(self, (phone_key, counter_key, stats_key, *guard_keys), args, self.replicas)
+        args += (device_since,)
+        limit_keys: tuple[str, ...] = ()
         if ip_limit is not None:
-            keys, args = (*keys, ip_limit.key, memory_key), (*args, ip_limit.rates)
+            limit_keys, args = (ip_limit.key, memory_key), (*args, ip_limit.rates)
         elif refusal is not None:
             args += refusal[1:]
-        keys = placed(keys, device_key, guard_keys=guard_keys)
+        keys = self.places.keys(
+            phone_key, counter_key, stats_key, guard_keys=guard_keys, limit_keys=limit_keys, device_key=device_key
+        )
         return RunScript(self, keys, args, self.replicas)
 
 
-class Unverify(Script[bool]):
+class Unverify(PlacedScript[bool]):
     """The face of unverify.lua. Its reply is True if the verification left no proof."""
 
     __slots__ = ()
@@ -140,16 +174,15 @@ class Unverify(Script[bool]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
-        guard: str = "",
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
-        """Take back the verification `operation`. With `guard`, its sends count as unverified again."""
-        keys: tuple[str, ...] = (phone_key, counter_key)
-        keys = placed(keys, guard_keys=guard_keys)
-        return RunScript(self, keys, (now, operation, challenge_field, guard))
+        """Take back the verification `operation`. With a guard, its sends count as unverified again."""
+        keys = (phone_key, counter_key, stats_key or phone_key, *guard_keys)
+        return RunScript(self, keys, (now, operation, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""

@@ -8,7 +8,7 @@ else
     redis.call('HSET', KEYS[1], names[i], sub(records[i], 1, 6) .. char(byte(records[i], 7) + 128) .. sub(records[i], 8))
   end
 end
-if records[1] and ARGV[8] then
-  local has_address, verified = byte(ARGV[8], 1) == 49, 1
+if records[1] then
+  local has_address, verified = (KEYS[ADDRESS_KEY] or KEYS[1]) ~= KEYS[1], 1
   --# include move
 end

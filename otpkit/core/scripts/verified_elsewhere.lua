@@ -1,7 +1,7 @@
 -- The sends of the challenge are verified. Mark their records, so that nothing is moved twice, and let the caller move what they
 -- count on other nodes.
 if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
-if records[1] and (ARGV[8] or '') ~= '' then
+if records[1] then
   --# include moved
   local moves = ''
   for i = 1, #names do
@@ -14,5 +14,5 @@ if records[1] and (ARGV[8] or '') ~= '' then
     end
   end
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
-  return { operation, 'proved', now, now + PROOF_TTL, fixed, 0, moves }
+  return { operation, 'proved', now, now + PROOF_TTL, fixed, 0, moves, apart }
 end

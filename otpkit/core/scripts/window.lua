@@ -1,37 +1,35 @@
 -- Count in windows what is wider than a phone: an IP address, a region, all sends. Each has one hash. A field is the window's
 -- length in ms, its value "start count". Windows start at whole multiples of their length, so days are UTC days. Rates have
--- the format "limit/window_ms limit/window_ms". A limit is named by its place in KEYS, 1 to 5.
+-- the format "limit/window_ms limit/window_ms". A limit is named by its place in KEYS, see places.py.
 
 -- Managed clusters accept a script only if each key is written as KEYS[digit], so each place has a line.
 local function read_window(i, window)
   if i == 1 then return redis.call('HGET', KEYS[1], window) end
-  if i == 2 then return redis.call('HGET', KEYS[2], window) end
-  if i == 3 then return redis.call('HGET', KEYS[3], window) end
-  if i == 4 then return redis.call('HGET', KEYS[4], window) end
-  if i == 5 then return redis.call('HGET', KEYS[5], window) end
+  if i == FIRST_LIMIT then return redis.call('HGET', KEYS[FIRST_LIMIT], window) end
+  if i == SECOND_LIMIT then return redis.call('HGET', KEYS[SECOND_LIMIT], window) end
+  if i == THIRD_LIMIT then return redis.call('HGET', KEYS[THIRD_LIMIT], window) end
 end
 
 local function write_window(i, window, start, count)
   local value = string.format('%.0f %d', start, count)
   if i == 1 then redis.call('HSET', KEYS[1], window, value) end
-  if i == 2 then redis.call('HSET', KEYS[2], window, value) end
-  if i == 3 then redis.call('HSET', KEYS[3], window, value) end
-  if i == 4 then redis.call('HSET', KEYS[4], window, value) end
-  if i == 5 then redis.call('HSET', KEYS[5], window, value) end
+  if i == FIRST_LIMIT then redis.call('HSET', KEYS[FIRST_LIMIT], window, value) end
+  if i == SECOND_LIMIT then redis.call('HSET', KEYS[SECOND_LIMIT], window, value) end
+  if i == THIRD_LIMIT then redis.call('HSET', KEYS[THIRD_LIMIT], window, value) end
 end
 
 local function life_of(i)
   if i == 1 then return redis.call('PTTL', KEYS[1]) end
-  if i == 3 then return redis.call('PTTL', KEYS[3]) end
-  if i == 4 then return redis.call('PTTL', KEYS[4]) end
-  if i == 5 then return redis.call('PTTL', KEYS[5]) end
+  if i == FIRST_LIMIT then return redis.call('PTTL', KEYS[FIRST_LIMIT]) end
+  if i == SECOND_LIMIT then return redis.call('PTTL', KEYS[SECOND_LIMIT]) end
+  if i == THIRD_LIMIT then return redis.call('PTTL', KEYS[THIRD_LIMIT]) end
 end
 
 local function set_life(i, ms)
   if i == 1 then redis.call('PEXPIRE', KEYS[1], ms) end
-  if i == 3 then redis.call('PEXPIRE', KEYS[3], ms) end
-  if i == 4 then redis.call('PEXPIRE', KEYS[4], ms) end
-  if i == 5 then redis.call('PEXPIRE', KEYS[5], ms) end
+  if i == FIRST_LIMIT then redis.call('PEXPIRE', KEYS[FIRST_LIMIT], ms) end
+  if i == SECOND_LIMIT then redis.call('PEXPIRE', KEYS[SECOND_LIMIT], ms) end
+  if i == THIRD_LIMIT then redis.call('PEXPIRE', KEYS[THIRD_LIMIT], ms) end
 end
 
 -- Read a limit: {window, start, count} of each rate. `wait` is the ms until all rates allow one more. `limit` and `window`

@@ -1,6 +1,6 @@
 -- Write a whole record, which lives for 30 hours after that. Never shorten its life.
-if redis.call('PTTL', KEYS[11]) < 108000000 then
-  redis.call('SET', KEYS[11], network, 'PX', '108000000')
+if redis.call('PTTL', KEYS[NETWORK_KEY]) < 108000000 then
+  redis.call('SET', KEYS[NETWORK_KEY], network, 'PX', '108000000')
 else
-  redis.call('SET', KEYS[11], network, 'KEEPTTL')
+  redis.call('SET', KEYS[NETWORK_KEY], network, 'KEEPTTL')
 end

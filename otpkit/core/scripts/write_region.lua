@@ -1,6 +1,6 @@
 -- Write a whole record, which lives for 20 days after that. Never shorten its life.
-if redis.call('PTTL', KEYS[9]) < 1728000000 then
-  redis.call('SET', KEYS[9], region, 'PX', '1728000000')
+if redis.call('PTTL', KEYS[REGION_KEY]) < 1728000000 then
+  redis.call('SET', KEYS[REGION_KEY], region, 'PX', '1728000000')
 else
-  redis.call('SET', KEYS[9], region, 'KEEPTTL')
+  redis.call('SET', KEYS[REGION_KEY], region, 'KEEPTTL')
 end
