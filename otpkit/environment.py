@@ -183,6 +183,12 @@ def placed(problem: FieldProblem, where: str) -> FieldProblem:
     return problem._replace(field=where, problem=text)
 
 
+def safe_variable(name: str, given: Mapping[str, str]) -> str:
+    """Return the variable for a wrong entry of `safe_phones` or `safe_networks`: that of the file if it is alone."""
+    listed, file = variable_of("guard", name), variable_of("guard", f"{name}_file")
+    return file if file in given and listed not in given else listed
+
+
 def price_variable(field: str) -> str:
     """Return the variable for a field of `prices`, such as `OTPKIT_PRICES.CN` for `prices.CN`."""
     return f"OTPKIT_PRICES{field.removeprefix('prices')}"
@@ -336,6 +342,7 @@ class Reader:
             found = Guard(**options)
         except ConfigurationError as error:
             variables["captcha"] = variables[chosen]
+            variables |= {name: safe_variable(name, self._given) for name in ("safe_phones", "safe_networks")}
             self.problems += (each._replace(field=variables[each.field]) for each in problems_of(error, "mode"))
         return None if len(self.problems) > before else found
 

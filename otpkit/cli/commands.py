@@ -5,6 +5,7 @@ The only exception is `numbers`, which prints the numbers of the user's own tabl
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -75,6 +76,8 @@ def run() -> int:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # A console that can't show Chinese still shows the rest.
     as_json = wants_json(sys.argv[1:])
+    if as_json:  # A warning in the log would stand beside the one object on standard error.
+        logging.getLogger("otpkit").addHandler(logging.NullHandler())
     try:
         return app(prog_name="otpkit", standalone_mode=False) or 0
     except OTPError as error:

@@ -16,7 +16,7 @@ from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.core.secret_files import explained
-from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
+from otpkit.environment import ARGUMENTS, Reader, placed, price_variable, safe_variable
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
@@ -165,7 +165,7 @@ class Reading:
             self._try("namespace", "OTPKIT_NAMESPACE", check_namespace, found["namespace"])
         if "guard" in found and not self._of_part["policy"]:
             policy = found.get("policy", DEFAULT_POLICY)
-            self._try("guard", "OTPKIT_GUARD_SAFE_PHONES", safe_phones, found["guard"], policy)
+            self._try("guard", safe_variable("safe_phones", self._texts), safe_phones, found["guard"], policy)
         if found.keys() >= {"gateway", "template"} and not self._of_part["policy"]:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
