@@ -388,6 +388,8 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
         "unblocked",
         "devices_forgotten",
     ]
+    drive(flows.close_circuit("outbox", actor="", reason=""))
+    assert drive(flows.gateways())[1].name == "outbox"
     unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim", "audit_events"}
     if not flows._config.clustered:
         unused |= {"consume", "refund", "spend", "unspend", "add_figures"}

@@ -12,7 +12,7 @@ from snapshots import Snapshots
 
 from otpkit.core.scripts import Scripts
 
-READ_ONLY = {"audit_entries", "gateway_records", "look", "notes", "spending", "standing"}
+READ_ONLY = {"audit_entries", "figures", "gateway_records", "look", "notes", "spending", "standing"}
 OF_OPERATORS = {"close_circuit", "override"}
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from explorer import Explorer, Scenario, Violation
 from scenarios import SCENARIOS
 from snapshots import Snapshots
 
+from otpkit.core import scripts
 from otpkit.core.config import Config
 from otpkit.core.issue import Issue
 from otpkit.core.scripts.sends import Reserved
@@ -142,8 +144,9 @@ def test_send_is_settled_after_its_undo(finds: Finds, monkeypatch: pytest.Monkey
         return wait_ms
 
     monkeypatch.setattr(Issue, "_undo", undo_and_settle)
+    pack = (Path(scripts.__file__).parent / "pack.lua").read_text(encoding="utf-8")
     created = (
-        "redis.call('HSET', KEYS[1], name, pack_ms(now) .. pack_ms(now + 60000) .. ARGV[3] .. string.rep('\\0', 12))\n"
+        f"{pack}\nredis.call('HSET', KEYS[1], name, pack_ms(now) .. pack_ms(now + 60000) .. ARGV[3] .. string.rep('\\0', 12))\n"
         "redis.call('PEXPIRE', KEYS[1], DAY_MS)\nreturn {}\n"
     )
     seed = patched("settle", ("end\nreturn {}\n", f"end\n{created}"))
@@ -160,6 +163,27 @@ def test_settle_gives_a_budget_back_twice(finds: Finds) -> None:
     always = "redis.call('HDEL', KEYS[1], name)\n  if refunds ~= '' then money_refund(i, refunds, now) end"
     found = finds("failover of two issues", patched("settle", (once, always)))
     in_order(found, "the budget 0.2 CNY/day, in millionths", "settle →", "the reply is lost", "settle →")
+
+
+@pytest.mark.parametrize(
+    ("script", "once", "always", "scenario", "found"),
+    [
+        ("settle", "if is_news and label ~= '' then", "if label ~= '' then", "two issues, two faults", "sent messages"),
+        (
+            "add_figures",
+            "if redis.call('SET', KEYS[2]",
+            "if true or redis.call('SET', KEYS[2]",
+            "cluster",
+            "sent messages",
+        ),
+    ],
+)
+def test_figures_are_counted_twice(
+    finds: Finds, script: str, once: str, always: str, scenario: str, found: str
+) -> None:
+    """A message counts once for each run of a script."""
+    name = "cluster: two issues within a budget for one" if scenario == "cluster" else scenario
+    in_order(finds(name, patched(script, (once, always))), f"the {found} of the figures", "the reply is lost")
 
 
 def test_cluster_gives_a_budget_back_twice(finds: Finds) -> None:

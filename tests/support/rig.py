@@ -176,8 +176,8 @@ class Rig:
         return redis.Redis.from_url(self.store_url)
 
     def stored(self, suffix: str = "*") -> list[str]:
-        """Return the keys of the namespace that are not the audit's, or those that end with `suffix`."""
-        return [key for key in self.keys(suffix) if ":{audit}:" not in key]
+        """Return the keys of the namespace without the audit and the figures, or those that end with `suffix`."""
+        return [key for key in self.keys(suffix) if ":{audit}:" not in key and ":{stats}:" not in key]
 
     def keys(self, suffix: str = "*") -> list[str]:
         """Return all keys of the namespace, or those that end with `suffix`."""
