@@ -24,6 +24,9 @@ _NAME: Final = r"[!-9;-~]{1,64}"  # Of a gateway.
 _WORD: Final = r"[a-z_]{1,32}"
 _REGION: Final = r"[A-Z]{2}|001|\*"
 _TIME: Final = ".{6}"  # Of phone.lua, in binary.
+_PAIR: Final = r"(?:[A-Z]{2}|\*) (?:[a-z0-9_-]{1,24}|\.|\*)"  # A region and a gateway.
+_COUNTED: Final = rf"(?:[au]{_AMOUNT}|d[0-9]{{1,2}}|[frvw]|[lg]{_WORD})"  # See fold.lua.
+_FIGURE: Final = f"{_PAIR} {_COUNTED}"
 _OVERRIDE: Final = "(?:[ab].{6})?"
 
 
@@ -100,7 +103,7 @@ KINDS: Final = (
         rf"\{{{_ID}\}}:p",
         "hash",
         (
-            Field("s.{16}", f"{_TIME}{_TIME}[paudfr].{{12}}(?:.{{8}})?", "opaque"),
+            Field("s.{16}", f"{_TIME}{_TIME}[paudfr].{{12}}(?:.{{8}})?\x00?", "opaque"),
             Field("c.{8}", rf"{_TIME}.{{36}}[\x00-\x0a\x80-\x8a\xff][\x00\x06-\x0a][\x00\x01](?:.{{17}})?", "opaque"),
             Field("f.{16}", rf"{_TIME}[\x00-\x0a]", "opaque"),
             Field("p.{16}", rf"{_TIME}{_TIME}[\x00\x01](?:.{{16}})?", "opaque"),
@@ -168,6 +171,20 @@ KINDS: Final = (
         33 * _DAY_S,
     ),
     StoredKind("budgets' memory", rf"\{{money\}}:m:{_ID}", "string", _string(f"{_MS} [0-9a-f]*"), 900),
+    StoredKind(
+        "figures",
+        r"\{stats\}:s",
+        "hash",
+        (
+            Field(f".{{3}} {_FIGURE}", f"-?{_COUNT}"),
+            Field("open", rf"{_HOUR} {_COUNT}\n(?:{_HOUR} {_FIGURE}\n)*"),
+            Field(f"h{_HOUR}|d[0-9]{{4,5}}", rf"(?:{_PAIR} {_COUNTED}=-?{_COUNT}(?:,{_COUNTED}=-?{_COUNT})*\n)*"),
+            Field("first", f"{_HOUR} [0-9]{{4,5}}"),
+            Field("recent", "(?:.{6}){1,256}", "opaque"),
+        ),
+        400 * _DAY_S,
+    ),
+    StoredKind("figures' memory", rf"\{{stats\}}:s:{_ID}(?::r)?", "string", _string(""), 60),
     StoredKind("operators' actions", r"\{audit\}:o", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind("security events", r"\{audit\}:s", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind(
