@@ -82,11 +82,10 @@ def stats(config: Config, hours: object) -> Flow[Stats]:
             sums.append(gateways.setdefault(gateway, _Sum()))
         for each in sums:
             each.add(counter)
-    purse = config.purse
     return Stats(
         since=from_ms(first * _HOUR_MS),
         until=from_ms(found.now_ms),
-        currency="" if purse is None else purse.prices.currency,
+        currency=config.costs.currency,
         total=total.figures(),
         regions={name: regions[name].figures() for name in sorted(regions)},
         gateways={name: gateways[name].figures() for name in sorted(gateways)},

@@ -489,7 +489,7 @@ class Issue:
         limited = [f" {region} {NO_GATEWAY} lgateway"] if category == "rate_limit" else []
         return [f" {region} {name} r" for name in self.report.rejected] + limited
 
-    def _settle(self, receipt: Receipt, record: str, figures: list[str]) -> Flow[Settled | None]:
+    def _settle(self, receipt: Receipt, record: str, figures: Sequence[str] = ()) -> Flow[Settled | None]:
         config = self.config
         guard, guard_keys = NOT_GUARDED
         # While a gateway's circuit is open, an uncertain send says more about the gateway than about the visitor.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -67,6 +69,18 @@ class Books:
     def open_bills(self, phone: str) -> int:
         """Return the sends that are charged and not settled."""
         return len(self.fields(phone, "m"))
+
+    def figures(self) -> Counter[str]:
+        """Return the counters of the figures, by the letter of what they count: see fold.lua."""
+        flat = self._values.get(self._config.tallies.key, ())
+        found: Counter[str] = Counter()
+        for name, value in zip(flat[::2], flat[1::2], strict=True):
+            if name[3:4] == b" ":  # The first three bytes are the hour.
+                found[name.split(b" ")[-1][:1].decode()] += int(value)
+            elif name.startswith(b"h"):
+                for what, count in re.findall(rb"([a-z])[a-z0-9]*=([0-9]+)", value):
+                    found[what.decode()] += int(count)
+        return found
 
     def range_of(self, phone: str) -> Scope:
         """Return the sends of a phone's range."""

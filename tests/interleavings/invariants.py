@@ -97,6 +97,7 @@ def audit(
         _check_limits(end, books, earlier)
         _check_guesses(end, books, earlier)
         _check_redeemed(end)
+        _check_figures(end, books, earlier)
         if end.config.purse is not None:
             _check_money(end, books, earlier)
         if end.config.protection is not None:
@@ -200,6 +201,25 @@ def _check_guesses(end: Ending, books: Books, earlier: Books) -> None:
         assert counted == len(wrong), f"{len(wrong)} consecutive wrong codes, and {counted} are counted"
     for ip in dict.fromkeys(step.ip for step in steps if step.ip and end.config.policy.ip_failures):
         _check_address(end, ip, books.of_address("failures", ip) - earlier.of_address("failures", ip))
+
+
+def _check_figures(end: Ending, books: Books, earlier: Books) -> None:
+    """Check the operators' figures: nothing counts twice, and on one server nothing is missing after a lost reply."""
+    found = books.figures()
+    found.subtract(earlier.figures())
+    sent = Bounds()
+    for call in _issues(end):
+        messages = len(end.sent(call))
+        is_missing = end.is_hurt(call) or any(step.name.startswith("erase") for step in end.steps)
+        sent += Bounds(0 if is_missing else messages, messages)
+    sent.check(found["a"] + found["u"], "the sent messages of the figures")
+    forgets = any(step.name.startswith(("erase", "unblock")) for step in end.steps)
+    for what, word in (("v", b"proved"), ("w", b"wrong")):
+        made = len(_operations(end, word))
+        if forgets:  # A retry is then compared again.
+            made = sum(reply[1] == word for _, reply in end.replies("verify"))
+        least = 0 if forgets or end.config.clustered or end.config.policy.replicas else made
+        Bounds(least, made).check(found[what], f"the codes of the figures that were {word.decode()}")
 
 
 def _check_address(end: Ending, ip: str, counted: int) -> None:
@@ -342,7 +362,7 @@ def confirmed(end: Ending, *, proof: int, redeemed: int) -> None:
 def delivered_stays(end: Ending) -> None:
     """Check that a receipt that was recorded stays: what was delivered is never anything else again."""
     calls = [call for call, step in enumerate(end.steps) if step.name == "delivered"]
-    recorded = any(call in calls and reply == 1 for call, reply in end.replies("receive"))
+    recorded = any(call in calls and reply != [] for call, reply in end.replies("receive"))
     assert not recorded or "d" in Books(end.config, end.stored).sends(PHONE), "a delivery was forgotten"
 
 

@@ -230,8 +230,8 @@ def _silent(flow: Any, effect: Any) -> Any:
 
 
 def _command(effect: RunScript[Any]) -> Command:
-    label = str(effect.args[0]).lstrip("0123456789")
-    return Command(effect.script.name, effect.script.text, effect.keys, label, effect.args[1:])
+    counted = str(effect.args[0]).lstrip("0123456789")
+    return Command(effect.script.name, effect.script.text, effect.keys, counted, effect.args[1:])
 
 
 def _read(effect: RunScript[Any], reply: Any) -> Any:

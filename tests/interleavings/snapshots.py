@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, TypeAlias
 import hiredis
 
 _BATCH = 200  # Scripts that are sent before their replies are read.
-_REPORTS = (b":{stats}:", b":{audit}:")
-"""Parts of keys that are not kept: nothing is decided by them, and their order of entries would multiply the states."""
+_REPORTS = b":{audit}:"
+"""The part of keys that are not kept: nothing is decided by them, and their order of entries would multiply the states."""
+_FIGURES = b":{stats}:s"
+"""The end of the key of the figures. Of its fields, those are kept that count, whatever their order."""
 _LIFE_MS = 10_000  # Lives are kept in such steps: the time that a run takes must not make states differ.
 
 # Read the keys and remove them.
@@ -45,12 +47,12 @@ Stored: TypeAlias = tuple[tuple[bytes, bytes, Any, int], ...]
 
 
 class Command(NamedTuple):
-    """A script with its keys, and its arguments without the first. That is the time, with `label` behind it."""
+    """A script with its keys, and its arguments without the first, which is the time and what the script counts."""
 
     name: str
     text: str
     keys: tuple[str, ...]
-    label: str
+    counted: str
     args: tuple[bytes | str | int, ...]
 
 
@@ -160,16 +162,16 @@ class Snapshots:
             put = self._put[job.stored] = b"".join(map(_restored, stored))
         sha = sha1(command.text.encode(), usedforsecurity=False).hexdigest()
         keys = dict.fromkeys([*[each[0] for each in stored], *[key.encode() for key in command.keys]])
-        run = ("EVALSHA", sha, len(command.keys), *command.keys, f"{job.now_ms}{command.label}", *command.args)
+        run = ("EVALSHA", sha, len(command.keys), *command.keys, f"{job.now_ms}{command.counted}", *command.args)
         take = ("EVALSHA", self._take, len(keys), *keys)
         before = sum(2 if each[3] >= 0 else 1 for each in stored)
         return put + hiredis.pack_command(run) + hiredis.pack_command(take), before
 
     def _kept(self, found: list[Any]) -> int:
         rows = sorted(
-            (key, kind, tuple(value) if kind == b"hash" else value, -1 if life < 0 else _stepped(life))
+            (key, kind, _hash(key, value) if kind == b"hash" else value, -1 if life < 0 else _stepped(life))
             for key, kind, value, life in found
-            if not any(part in key for part in _REPORTS)
+            if _REPORTS not in key
         )
         return self.states.number(tuple(rows))
 
@@ -181,6 +183,13 @@ class Snapshots:
         if isinstance(reply, hiredis.ReplyError):
             raise reply
         return reply
+
+
+def _hash(key: bytes, flat: list[bytes]) -> tuple[bytes, ...]:
+    if not key.endswith(_FIGURES):
+        return tuple(flat)
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return tuple(part for name, value in sorted(pairs) if name[3:4] == b" " for part in (name, value))
 
 
 def thawed(reply: Any) -> Any:

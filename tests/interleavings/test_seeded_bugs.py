@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from explorer import Explorer, Scenario, Violation
 from scenarios import SCENARIOS
 from snapshots import Snapshots
 
+from otpkit.core import scripts
 from otpkit.core.config import Config
 from otpkit.core.issue import Issue
 from otpkit.core.scripts.sends import Reserved
@@ -29,9 +30,6 @@ _STEP = re.compile(r" +[0-9]+\. \S.*")
 
 def scenario_of(name: str) -> Scenario:
     return next(each for each in SCENARIOS if each.name == name)
-
-
-PACK = files("otpkit.core.scripts").joinpath("pack.lua").read_text(encoding="utf-8")
 
 
 def patched(script: str, *pairs: tuple[str, str]) -> Callable[[Config], Config]:
@@ -142,13 +140,13 @@ def test_send_is_settled_after_its_undo(finds: Finds, monkeypatch: pytest.Monkey
 
     def undo_and_settle(self: Issue, *args: Any, **options: Any) -> Flow[int]:
         wait_ms = yield from undo(self, *args, **options)
-        yield from self._settle(Receipt("", outcome="uncertain"), "", [])
+        yield from self._settle(Receipt("", outcome="uncertain"), "")
         return wait_ms
 
     monkeypatch.setattr(Issue, "_undo", undo_and_settle)
+    pack = (Path(scripts.__file__).parent / "pack.lua").read_text(encoding="utf-8")
     created = (
-        f"{PACK}local times = pack_ms(now) .. pack_ms(now + 60000)\n"
-        "redis.call('HSET', KEYS[1], name, times .. ARGV[3] .. string.rep('\\0', 12))\n"
+        f"{pack}\nredis.call('HSET', KEYS[1], name, pack_ms(now) .. pack_ms(now + 60000) .. ARGV[3] .. string.rep('\\0', 12))\n"
         "redis.call('PEXPIRE', KEYS[1], DAY_MS)\nreturn {}\n"
     )
     seed = patched("settle", ("end\nreturn {}\n", f"end\n{created}"))
@@ -165,6 +163,27 @@ def test_settle_gives_a_budget_back_twice(finds: Finds) -> None:
     always = "redis.call('HDEL', KEYS[1], name)\n  if refunds ~= '' then money_refund(i, refunds, now) end"
     found = finds("failover of two issues", patched("settle", (once, always)))
     in_order(found, "the budget 0.2 CNY/day, in millionths", "settle →", "the reply is lost", "settle →")
+
+
+@pytest.mark.parametrize(
+    ("script", "once", "always", "scenario", "found"),
+    [
+        ("settle", "if is_news and label ~= '' then", "if label ~= '' then", "two issues, two faults", "sent messages"),
+        (
+            "add_figures",
+            "if redis.call('SET', KEYS[2]",
+            "if true or redis.call('SET', KEYS[2]",
+            "cluster",
+            "sent messages",
+        ),
+    ],
+)
+def test_figures_are_counted_twice(
+    finds: Finds, script: str, once: str, always: str, scenario: str, found: str
+) -> None:
+    """A message counts once for each run of a script."""
+    name = "cluster: two issues within a budget for one" if scenario == "cluster" else scenario
+    in_order(finds(name, patched(script, (once, always))), f"the {found} of the figures", "the reply is lost")
 
 
 def test_cluster_gives_a_budget_back_twice(finds: Finds) -> None:
@@ -248,7 +267,7 @@ def test_flow_that_goes_on_when_it_is_closed_is_found(snapshots: Snapshots, monk
         try:
             return (yield from dispatch(self, reserved))
         except GeneratorExit:
-            yield from self._settle(Receipt("", outcome="uncertain"), "", [])
+            yield from self._settle(Receipt("", outcome="uncertain"), "")
             raise
 
     monkeypatch.setattr(Issue, "_dispatch", stubborn)

@@ -121,12 +121,12 @@ local function fold(figure, ms, number)
 
   local name = its_hour .. figure
   if not find(listed, '\n' .. name .. '\n', 1, true) then
-    local start = its_hour .. match(figure, '^ %S+ %S+ ')
+    local start = its_hour .. (match(figure, '^ %S+ %S+ ') or ' ')
     if not find(listed, '\n' .. start, 1, true) then
       if found >= MOST_PAIRS and find(figure, ' * * ', 1, true) ~= 1 then
         local counter = open_field(its_hour, figure)
         redis.pcall('HDEL', KEYS[STATS_KEY], counter)
-        figure = ' * * ' .. match(figure, '%S+$')
+        figure = ' * * ' .. (match(figure, '%S+$') or '-')
         name, counter = its_hour .. figure, open_field(its_hour, figure)
         redis.pcall('HINCRBY', KEYS[STATS_KEY], counter, number)
       else

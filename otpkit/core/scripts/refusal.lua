@@ -3,7 +3,7 @@
 local MOST_RECENT = 256
 
 local function refusal(what)
-  if KEYS[STATS_KEY] ~= KEYS[1] then
+  if label ~= '' and KEYS[STATS_KEY] ~= KEYS[1] then
     local recent, id = redis.pcall('HGET', KEYS[STATS_KEY], 'recent'), sub(ARGV[2], 1, 6)
     recent = recent and not recent.err and recent or ''
     if not string.find(recent, id, 1, true) then
