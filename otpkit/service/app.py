@@ -73,9 +73,7 @@ def create_app(
         routes += door.routes(service.door_context)
         purposes |= door.purposes
     if people := tuple(operators):
-        routes += console_routes(
-            otp, people, purposes=purposes, forwarded_hops=forwarded_hops, public_url=public_url
-        )
+        routes += console_routes(otp, people, purposes=purposes, forwarded_hops=forwarded_hops, public_url=public_url)
     router = Router(routes, redirect_slashes=False)
     return ServiceMiddleware(router, routes, service.metrics)
 

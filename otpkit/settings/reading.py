@@ -29,6 +29,7 @@ from otpkit.settings.tables import (
     Key,
     OperatorTable,
     Service,
+    Table,
     Telemetry,
     VerifyTable,
     check,
@@ -51,7 +52,11 @@ _EXPECTED: Final = {
     "model_type": "must be a table",
     "bool_type": "must be true or false",
 }
-_BY_NAME: Final = {"keys": Key, "operators": OperatorTable, "twilio_verify": VerifyTable}  # tables with free names
+_BY_NAME: Final[Mapping[str, type[Table]]] = {
+    "keys": Key,
+    "operators": OperatorTable,
+    "twilio_verify": VerifyTable,
+}  # tables with free names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -181,7 +186,7 @@ class Reading:
 
     def _check_owners(self) -> None:
         """Check that each budget of an API key is for one that there is."""
-        names = {each.name for each in (*self.keys, *self.verify_services)}
+        names = {each.name for each in self.keys} | {each.name for each in self.verify_services}
         for budget in self.otp.get("budgets", ()):
             if names and budget.key is not None and budget.key not in names:
                 problem = f"budgets: {budget} is for no API key{nearest(budget.key, names)}"

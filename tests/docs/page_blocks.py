@@ -43,6 +43,10 @@ NOT_RUN = {
         "it writes the file that tests/api compares with what the same program prints"
     ),
     ("", "pip install django-allauth"): _INSTALLS,
+    (
+        "docs/guides/leave-twilio-verify.md",
+        'const client = require("twilio")("AC00000000000000000000000000000001", process.env.KEY);',
+    ): "tests/service/test_twilio_door.py runs the same calls, where the SDK for Node.js is installed",
     ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }
 NOT_CODE = {"mermaid", "text"}  # A picture, and the output of the block before it, which is compared there.

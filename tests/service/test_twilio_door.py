@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import requests
 from support.servers import unavailable
-from support.service import KEYS, Served, serving
+from support.service import KEY, SECRET, Served, serving
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from otpkit import ConfigurationError, Policy
+from otpkit import AsyncOTP, ConfigurationError, Policy, Template
+from otpkit.service import ApiKey, create_app
 from otpkit.service.doors import TwilioDoor
 from otpkit.settings import read_settings
 from otpkit.settings.doors import VerifyService
@@ -225,7 +226,10 @@ def test_visitor_address_is_counted(fields: dict[str, str]) -> None:
 
 
 def test_call_is_a_voice_message(phone: str) -> None:
-    gateway = Outbox(channels=("sms", "voice"))
+    class Voice(Outbox):
+        channels = frozenset({"sms", "voice"})
+
+    gateway = Voice()
     with serving("memory://", "voice", gateway, doors=[TwilioDoor([SIGNUP])]) as stage:
         answer = start(stage, phone, Channel="call").json()
         assert (answer["channel"], gateway[-1].channel) == ("call", "voice")
@@ -309,7 +313,15 @@ def test_sid_and_number_must_agree(stage: Served, phone: str) -> None:
 
 @pytest.mark.parametrize(
     "auth",
-    [None, (ACCOUNT, "wrong"), (ACCOUNT, ""), ("", TOKEN), ("AC" + "0" * 32, TOKEN), (ACCOUNT, TOKEN + "x"), ("é", "é")],
+    [
+        None,
+        (ACCOUNT, "wrong"),
+        (ACCOUNT, ""),
+        ("", TOKEN),
+        ("AC" + "0" * 32, TOKEN),
+        (ACCOUNT, TOKEN + "x"),
+        ("é", "é"),
+    ],
 )
 def test_wrong_credentials_are_refused(stage: Served, phone: str, auth: tuple[str, str] | None) -> None:
     before = len(stage.outbox)
@@ -398,6 +410,7 @@ SETTINGS = {
     "OTPKIT_REDIS_URL": "memory://",
     "OTPKIT_SECRET": "a-secret-of-the-settings-0123456789-abcdef",
     "OTPKIT_GATEWAY": "console",
+    "OTPKIT_DEVELOPMENT": "1",
     "OTPKIT_TEMPLATES": json.dumps({"signup": {"code": "SMS_1", "sign_name": "otpkit"}}),
     "OTPKIT_API_KEYS": json.dumps({"shop": {"key": "key-of-the-shop-0123456789-0123456789", "purposes": ["signup"]}}),
 }
@@ -450,6 +463,7 @@ def test_services_are_distinct() -> None:
 
 
 def test_door_needs_a_template() -> None:
-    door = TwilioDoor([replace(SIGNUP, purpose="nothing")])
-    assert door.purposes == {"nothing"}
-    assert all(key.purposes != door.purposes for key in KEYS)
+    template = Template("SMS_1", "otpkit")
+    otp = AsyncOTP("memory://", Outbox(), {"signup": template}, SECRET)
+    with pytest.raises(ConfigurationError, match="login"):
+        create_app(otp, [ApiKey.of("shop", KEY, ["signup"])], doors=[TwilioDoor([LOGIN])])
