@@ -225,6 +225,13 @@ def test_visitor_address_is_counted(fields: dict[str, str]) -> None:
         assert problem(start(stage, "+8613900000002", **fields)) == (429, 20429)
 
 
+def test_landline_gets_no_message() -> None:
+    options = {"policy": Policy(regions={"GB"}, default_region="GB")}
+    with serving("memory://", "landline", otp_options=options, doors=[TwilioDoor([SIGNUP])]) as stage:
+        assert problem(start(stage, "+442079460000")) == (403, 60205)
+        assert len(stage.outbox) == 0
+
+
 def test_call_is_a_voice_message(phone: str) -> None:
     class Voice(Outbox):
         channels = frozenset({"sms", "voice"})
@@ -246,7 +253,7 @@ def test_call_is_a_voice_message(phone: str) -> None:
         ({"To": "13800138000"}, (400, 60200)),
         ({"To": "+86138\x00"}, (400, 60200)),
         ({"To": "+" + "1" * 5000}, (400, 60200)),
-        ({"To": "+861012345678"}, (403, 60205)),
+        ({"To": "+861012345678"}, (400, 60200)),
         ({"To": "+14155550100"}, (403, 60605)),
         ({"Channel": ""}, (400, 60200)),
         ({"Channel": "pigeon"}, (400, 60200)),
@@ -280,7 +287,7 @@ def test_wrong_start_sends_nothing(
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, (400, 60200)),
+        ({"Code": ""}, (400, 60200)),
         ({"Code": "123456"}, (400, 60200)),
         ({"Code": "123", "To": "+8613800138000"}, (400, 60200)),
         ({"Code": "12345678901", "To": "+8613800138000"}, (400, 60200)),
