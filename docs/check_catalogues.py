@@ -29,10 +29,13 @@ TRANSLATED = (
     "gateways/aliyun",
     "gateways/tencent",
     "operating/console",
+    "operating/deploy",
+    "operating/monitoring",
     "operating/production",
     "operating/privacy",
     "operating/tracing",
     "reference/errors",
+    "reference/events",
 )
 _CODE = re.compile(r"`[^`]*`|\[[0-9]+\]|<[^>]*>|https?://\S+|\{[a-z]+\}")
 _WORD = re.compile(r"[A-Za-z]{2}")

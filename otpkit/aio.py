@@ -26,7 +26,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
@@ -303,6 +303,10 @@ class AsyncOTP:
     async def spending(self) -> tuple[Spending, ...]:
         """Same as `OTP.spending`, but awaited."""
         return await self._drive(self._flows.spending())
+
+    async def stats(self, hours: int = 24) -> Stats:
+        """Same as `OTP.stats`, but awaited."""
+        return await self._drive(self._flows.stats(hours))
 
     async def audit(
         self,

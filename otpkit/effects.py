@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, final
 
-from otpkit.errors import StoreUnavailableError
+from otpkit.errors import ConfigurationError, StoreUnavailableError
 from otpkit.models import Event
 
 MAX_RESPONSE: Final = 1024 * 1024  # In bytes.
@@ -56,6 +56,10 @@ class RunScript(Generic[T_co]):
         self.keys = keys
         self.args = args
         self.replicas = replicas
+
+
+class SeveralSlots(ConfigurationError):
+    """A proxy in front of a cluster refused a script before it ran: its keys lie in several slots."""
 
 
 class Unconfirmed(StoreUnavailableError):

@@ -25,7 +25,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
 from otpkit.store.sync import SyncStore
@@ -635,6 +635,24 @@ class OTP:
             StoreUnavailableError: Redis did not answer.
         """
         return self._drive(self._flows.spending())
+
+    def stats(self, hours: int = 24) -> Stats:
+        """Return what happened in the last hours, and change nothing. For operators.
+
+        The counters lie in Redis, and every process of the namespace adds to them. They contain nothing about a person.
+
+        Args:
+            hours: how many, the current one included: 1 to 9600. Up to 840 hours (35 days) are kept by the hour. A
+                longer span begins with a UTC day, and its `spans` are days.
+
+        Returns:
+            The figures in all, by region, by gateway, and by hour or day.
+
+        Raises:
+            ConfigurationError: `hours` is another number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.stats(hours))
 
     def audit(
         self,

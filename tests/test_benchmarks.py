@@ -27,6 +27,11 @@ SECTIONS = {
         "issue with ip=, with a guard / without",
         "memory of a range or an address",
     ],
+    "listeners": [
+        "verify, a function / no listener",
+        "issue, log, Prometheus, webhook / no listener",
+        "verify, log, Prometheus, webhook / no listener, without a pause",
+    ],
     "tracing": [
         "verify, traced, without an SDK / without a listener",
         "issue, traced, all sampled / without a listener",

@@ -172,14 +172,25 @@ def settings_tables() -> str:
     ]
     parts.append(f"## The service\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], _described(service))}")
     telemetry = [
-        [code(variable_of("telemetry", name)), code(f"telemetry.{name}"), _TELEMETRY.get(name, ""), code("0")]
+        [code(variable_of("telemetry", name)), code(f"telemetry.{name}"), *_TELEMETRY[name]]
         for name in Telemetry.model_fields
     ]
     parts.append(f"## Telemetry\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], telemetry)}")
     return "\n\n".join(parts)
 
 
-_TELEMETRY: Final = {"otel": "1 exports traces and metrics by OTLP, for which it needs the extra `otlp`"}
+_TELEMETRY: Final = {
+    "log": ("1 logs each event, `json` does so in JSON", "0"),
+    "webhook_url": ("the URL to post events to", ""),
+    "webhook_secret": ("its secret, from `otpkit keygen --webhook`; several are separated by blanks, and all sign", ""),
+    "webhook_names": ("the names of the events to post, separated by blanks; all by default", ""),
+    "webhook_source": ("the name of this program in the events", "`otpkit`"),
+    "prometheus": (
+        "1 counts events in the default registry of `prometheus_client`; `otpkit serve` always counts, in its own",
+        "0",
+    ),
+    "otel": ("1 exports traces and metrics by OTLP, for which it needs the extra `otlp`", "0"),
+}
 _SERVICE: Final = {
     "host": "the address to listen on",
     "port": "the port to listen on; 0 takes a free one",

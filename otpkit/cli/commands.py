@@ -21,6 +21,7 @@ from otpkit.cli.console import KEY_BYTES, console, operator_key
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
 from otpkit.cli.gateways import gateways
 from otpkit.cli.guarding import guard
+from otpkit.cli.health import healthcheck
 from otpkit.cli.output import (
     challenge_row,
     delivery_row,
@@ -368,7 +369,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (audit, audit_keys, sandbox, serve, console, operator_key, demo, simulate):
+for _command in (audit, audit_keys, sandbox, serve, healthcheck, console, operator_key, demo, simulate):
     app.command()(_command)
 app.add_typer(gateways)
 app.add_typer(guard)

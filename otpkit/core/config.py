@@ -19,6 +19,7 @@ from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.scripts.limits import WideRates, wide_rates
+from otpkit.core.tallies import Tallies
 from otpkit.core.tokens import TokenSigner
 from otpkit.core.trail import Trail
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
@@ -108,6 +109,7 @@ class Config:
     """Return seconds by the given clock or this host's monotonic clock. Only differences are meaningful."""
     clustered: bool
     protection: Protection | None
+    tallies: Tallies
     trail: Trail
 
     def host_ms(self) -> int:
@@ -192,7 +194,7 @@ def build(
             policy,
             None if guard is None else guard.rule,
             counts=protection is not None and protection.is_on,
-            has_budgets=purse is not None,
+            has_budgets=purse is not None and bool(purse.accounts),
             clustered=clustered,
         ),
         wide_rates(policy),
@@ -207,6 +209,7 @@ def build(
         clock or time.monotonic,
         clustered,
         protection,
+        Tallies(namespace, "" if routing.only is None else routing.only.name, clustered=clustered),
         Trail(namespace),
     )
 

@@ -38,6 +38,7 @@ class Costs:
 
     def __init__(self, prices: Prices, policy: Policy) -> None:
         self._prices = prices
+        self.currency = prices.currency
         self._digits = policy.code_length
         self._minutes = max(1, policy.ttl // 60)
         self._known: dict[tuple[str, str, str, Channel], Cost] = {}

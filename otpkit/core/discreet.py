@@ -111,5 +111,5 @@ class _Decoy(Issue):
             yield from run(
                 config.scripts.remember(answer_key=self.passed_key, now=config.now_arg(), life_ms=_REPEAT_MS)
             )
-        yield from self._undo(_KEPT, reserved_ms=reserved.now_ms)
+        yield from self._undo(_KEPT, [], reserved_ms=reserved.now_ms)
         return self.subject.challenge(reserved.now_ms, reserved.described)

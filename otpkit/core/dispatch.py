@@ -153,6 +153,7 @@ class Dispatch(NamedTuple):
                     break
             else:
                 refusal = outcome
+                self.report.rejected += (member.name,)
                 if refusal.category in ABOUT_THE_PHONE:
                     if states[member.name]:
                         yield from self._served(member)  # It judged the phone, so it works.

@@ -16,18 +16,21 @@ from otpkit.core.circuits import close_circuit, gateways, open_circuit
 from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
 from otpkit.core.discreet import issue_discreetly
+from otpkit.core.figures import add, add_refusal, bucket_of, stats
 from otpkit.core.issue import BLOCKED, Issue, IssueRequest
 from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, memory_key, refund
 from otpkit.core.report import Report
 from otpkit.core.scripts.parse import Blocked, Limited
 from otpkit.core.scripts.phone import NoSend
 from otpkit.core.scripts.redemption import Expired, Redeemed, Repeated, Used
+from otpkit.core.scripts.sends import Received
 from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
 from otpkit.core.spelling import check_region
 from otpkit.core.spending import spending
 from otpkit.core.subject import NO_DEVICE, Subject
+from otpkit.core.tallies import dated
 from otpkit.core.tokens import Claims, from_ms
-from otpkit.effects import Emit, Flow, NotStarted, RunScript, Unconfirmed, outbound, run, run_together
+from otpkit.effects import Emit, Flow, NotStarted, RunScript, SeveralSlots, Unconfirmed, outbound, run, run_together
 from otpkit.errors import (
     BlockedError,
     ExpiredCodeError,
@@ -44,7 +47,7 @@ from otpkit.gateways.provider import message_id
 from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
 from otpkit.guard.report import GuardReport, guard_report, override
-from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing, Stats
 from otpkit.phone import resolve
 
 T = TypeVar("T")
@@ -130,34 +133,45 @@ class Flows:
         guard_keys: tuple[str, ...] = ()
         if config.protection is not None and not config.clustered:  # On a cluster, the scopes lie on other nodes.
             guard_keys = config.protection.keys(subject.phone, subject.region, ip)
-        call = config.scripts.verify(
-            phone_key=subject.phone_key,
-            counter_key=subject.counter_key,
-            now=config.now_arg(),
-            operation=op,
-            challenge_field=subject.challenge_field,
-            digests=config.keys.digests(subject.packed, digits),
-            fixed_ends_ms=fixed_ends_ms,
-            is_fixed_code=is_fixed_code,
-            device_key=device_key,
-            device_since=device_since,
-            ip_limit=ip_limit,
-            memory_key="" if ip_limit is None else memory_key(ip_limit, op),
-            refusal=refusal,
-            guard_keys=guard_keys,
-        )
+        tallies = config.tallies
         unconfirmed: Unconfirmed | None = None
-        try:
-            reply = yield from run(call)
-        except Unconfirmed as error:
-            unconfirmed = error
+        while True:
+            stats_key, label = tallies.places[subject.region]
+            call = config.scripts.verify(
+                phone_key=subject.phone_key,
+                counter_key=subject.counter_key,
+                stats_key=stats_key,
+                now=dated(config.now_arg(), label),
+                operation=op,
+                challenge_field=subject.challenge_field,
+                digests=config.keys.digests(subject.packed, digits),
+                fixed_ends_ms=fixed_ends_ms,
+                is_fixed_code=is_fixed_code,
+                device_key=device_key,
+                device_since=device_since,
+                ip_limit=ip_limit,
+                memory_key="" if ip_limit is None else memory_key(ip_limit, op),
+                refusal=refusal,
+                guard_keys=guard_keys,
+            )
+            try:
+                reply = yield from run(call)
+            except Unconfirmed as error:
+                unconfirmed = error
+            except SeveralSlots:
+                if not stats_key:
+                    raise
+                tallies.part()
+                continue
+            break
         if unconfirmed is not None:
             if is_keyed:
                 raise unconfirmed  # A parallel call may have been confirmed. A repeat finds the same proof.
             undo = config.scripts.unverify(
                 phone_key=subject.phone_key,
                 counter_key=subject.counter_key,
-                now=config.now_arg(),
+                stats_key=stats_key,
+                now=dated(config.now_arg(), label),
                 operation=op,
                 challenge_field=subject.challenge_field,
                 guard_keys=guard_keys,
@@ -178,6 +192,8 @@ class Flows:
                         yield from run_together(
                             move_verified(config, config.protection, subject.phone, subject.region, ip, proved.moves)
                         )
+                if proved.figure and not (is_keyed and proved.repeated):
+                    yield from add(config, op, (proved.figure,))
                 return config.signer.proof(
                     encode_id(op),
                     subject.phone,
@@ -196,12 +212,18 @@ class Flows:
                 if wrong.moves and config.protection is not None:
                     with suppress(OTPError):
                         yield from run_together(count_guesses(config, config.protection, subject.region, wrong.moves))
+                if wrong.figure and not (is_keyed and is_repeated):
+                    yield from add(config, op, (wrong.figure,))
                 raise WrongCodeError(*_wrong(left), attempts_left=left)
             case Limited() as hit:
                 if report is not None:
                     report.now_ms = hit.now_ms
+                if not stats_key:
+                    yield from add_refusal(config, op, subject.region, f"l{hit.scope}")
                 raise hit.error(subject)
             case Blocked():
+                if not stats_key:
+                    yield from add_refusal(config, op, subject.region, "lblocked")
                 raise BlockedError(*BLOCKED)
             case NoChallenge():
                 raise ExpiredCodeError(*_NO_CHALLENGE)
@@ -362,27 +384,47 @@ class Flows:
 
     def _record(self, reported: Sequence[Reported]) -> Flow[None]:
         """Record deliveries, and emit an event for each one that is new."""
-        receive, now = self._config.scripts.receive, self._config.now_arg()
         settled = [each for each in reported if each.delivery.state in _ARRIVED]
         if not settled:
             return
-        replies = yield from run_together(
-            receive(
-                phone_key=each.subject.phone_key,
-                now=now,
-                operation=each.operation,
-                served_by=each.served_by,
-                state=each.delivery.state[0],
-            )
-            for each in settled
-        )
-        for each, is_news in zip(settled, replies, strict=True):
-            if is_news:
+        config, tallies = self._config, self._config.tallies
+        while True:
+            receipts = [self._receipt(each) for each in settled]
+            try:
+                replies = yield from run_together(receipts)
+            except SeveralSlots:
+                if receipts[0].keys[0] == receipts[0].keys[1]:  # They count nothing.
+                    raise
+                tallies.part()
+                continue
+            break
+        figures = []
+        for each, found in zip(settled, replies, strict=True):
+            if found is not None:
                 name = each.served_by.partition(" ")[0] or each.delivery.gateway
+                bucket = bucket_of(found.elapsed_ms) if each.delivery.state == "delivered" else ""
+                figures.append(f" {each.subject.region} {name} {each.delivery.state[0]}{bucket}")
                 report = Report(each.subject, "receive")
                 report.operation_id = each.operation if len(each.operation) == ID_BYTES else b""
                 detail = f"{name} {each.delivery.result_code}".strip()
-                yield from self._tell(report, _ARRIVED[each.delivery.state], detail=detail, gateway=name)
+                if config.listener is not None:
+                    event = _ARRIVED[each.delivery.state]
+                    yield Emit(report.event(event, detail=detail, gateway=name, duration_ms=found.elapsed_ms))
+        if receipts[0].keys[0] == receipts[0].keys[1]:
+            yield from add(config, new_id(), figures)
+
+    def _receipt(self, each: Reported) -> RunScript[Received | None]:
+        config, region = self._config, each.subject.region
+        stats_key, _ = config.tallies.places[region]
+        name = each.served_by.partition(" ")[0] or each.delivery.gateway
+        return config.scripts.receive(
+            phone_key=each.subject.phone_key,
+            stats_key=stats_key,
+            now=dated(config.now_arg(), f" {region} {name} " if stats_key else ""),
+            operation=each.operation,
+            served_by=each.served_by,
+            state=each.delivery.state[0],
+        )
 
     def revoke(
         self,
@@ -434,6 +476,9 @@ class Flows:
 
     def spending(self) -> Flow[tuple[Spending, ...]]:
         return spending(self._config)
+
+    def stats(self, hours: object) -> Flow[Stats]:
+        return stats(self._config, hours)
 
     def erase(
         self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
@@ -547,9 +592,9 @@ class Flows:
         yield Emit(report.done(done, result, round(1000 * (elapsed_s() - began_s))))
         return result
 
-    def _tell(self, report: Report, name: str, *, detail: str = "", gateway: str = "") -> Flow[None]:
+    def _tell(self, report: Report, name: str) -> Flow[None]:
         if self._config.listener is not None:
-            yield Emit(report.event(name, detail=detail, gateway=gateway))
+            yield Emit(report.event(name))
 
 
 def _op_of(delivery: Delivery) -> bytes:

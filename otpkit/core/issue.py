@@ -17,6 +17,7 @@ from otpkit.core.circuits import note_error
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import ABOUT_THE_PHONE, Dispatch, send_by
+from otpkit.core.figures import add, add_refusal
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
@@ -35,8 +36,9 @@ from otpkit.core.scripts.sends import (
 )
 from otpkit.core.spending import FOREIGN_REPLY, Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
+from otpkit.core.tallies import NO_GATEWAY, dated
 from otpkit.core.tokens import from_ms
-from otpkit.effects import Flow, RunScript, Unconfirmed, run
+from otpkit.effects import Flow, RunScript, SeveralSlots, Unconfirmed, run
 from otpkit.errors import (
     BlockedError,
     ConfigurationError,
@@ -90,6 +92,8 @@ class Issue:
 
     # Class attributes: most calls change none of them.
     payment: Payment | None = None
+    stats_key = ""
+    """The key of the figures, if the phone's own scripts count; else ""."""
     money_key = ""
     refunds = ""
     """What budgets get back when the send is settled."""
@@ -167,11 +171,12 @@ class Issue:
             self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
             member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
+            figures = self._sent(member, receipt)
             if self.payment is not None:
                 self.refunds = self.payment.unspent(self.report.served or (member.name,))
         else:
-            receipt, record = Receipt("fixed"), ""
-        settled = yield from self._settle(receipt, record)
+            receipt, record, figures = Receipt("fixed"), "", []
+        settled = yield from self._settle(receipt, record, figures)
         now_ms, resend_ms, sends_left = settled or (reserved.now_ms, described.resend_ms, described.sends_left)
         self.report.now_ms = now_ms
         ends_ms, _, attempts_left, _, _, generation, is_fixed, _ = described
@@ -223,7 +228,7 @@ class Issue:
             refusal = yield from self._count_elsewhere()
         else:
             self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
-        payment = self.payment
+        config, payment = self.config, self.payment
         money: MoneyCharge | Shortage | None = None
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
@@ -238,6 +243,11 @@ class Issue:
                 reply = yield from run(call)
             except Unconfirmed as error:
                 unconfirmed = error
+            except SeveralSlots:
+                if not self.stats_key:
+                    raise
+                config.tallies.part()
+                continue
             if unconfirmed is not None:
                 yield from self._withdraw()
                 raise unconfirmed
@@ -252,7 +262,26 @@ class Issue:
             if self.counting is not None:
                 yield from self.counting.give_back()
             yield from self._give_back(self._unspent())
+        if not self.stats_key and (what := self._refusal_figure(reply)):
+            yield from add_refusal(config, self.op, self.subject.region, what)
         return reply
+
+    def _refusal_figure(self, reply: _Decision) -> str:
+        """Return what is counted of a reservation's reply; "" for nothing."""
+        match reply:
+            case Limited():
+                return f"l{reply.scope}"
+            case Unaffordable():
+                return "lbudget"
+            case Blocked():
+                return "lblocked"
+            case Refused():
+                return "grefused"
+            case CaptchaAsked():
+                return "gcaptcha"
+            case Reserved() if self.screening is not None and self.screening.observes(reply.judged):
+                return "gobserved"
+        return ""
 
     @property
     def counting(self) -> Counting | None:
@@ -312,10 +341,12 @@ class Issue:
         )
         screened = NO_ARGUMENTS if self.screening is None else self.screening.arguments()
         guard, guard_keys, answer_key, captcha = screened
+        self.stats_key, label = config.tallies.places[subject.region]
         return config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
-            now=config.now_arg(),
+            stats_key=self.stats_key,
+            now=dated(config.now_arg(), label),
             operation=self.op,
             challenge_field=subject.challenge_field,
             fresh=self._fresh(fixed),
@@ -380,12 +411,17 @@ class Issue:
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            wait_ms = yield from self._undo(_KEPT.get(failure.category, frozenset()), reserved_ms=reserved.now_ms)
+            if not self.report.rejected:
+                self.report.rejected = (self.candidates[0].name,)
+            wait_ms = yield from self._undo(
+                _KEPT.get(failure.category, frozenset()), self._rejected(failure.category), reserved_ms=reserved.now_ms
+            )
             if len(self.candidates) == 1 and failure.category not in ABOUT_THE_PHONE:
                 yield from note_error(self.config, self.candidates[0], failure.category, failure.gateway_code)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # The message may still be on its way.
-        yield from self._settle(Receipt("", outcome="uncertain"), "")
+        receipt = Receipt("", outcome="uncertain")
+        yield from self._settle(receipt, "", self._sent(self.candidates[0], receipt))
         raise failure
 
     def _in_turn(self, reserved: Reserved) -> Flow[tuple[Member, Receipt]]:
@@ -429,7 +465,31 @@ class Issue:
         """Return the guard's argument and keys of a script that no longer counts the send."""
         return NOT_GUARDED if self.screening is None else self.screening.uncounting()
 
-    def _settle(self, receipt: Receipt, record: str) -> Flow[Settled | None]:
+    def _sent(self, member: Member, receipt: Receipt) -> list[str]:
+        """Return what is counted of a message that `member` has or may have, and of the other gateways' answers."""
+        region, report = self.subject.region, self.report
+        figures = [f" {region} {member.name} {receipt.outcome[0]}{self._micros(member)}"]
+        if len(report.served) > 1 or report.rejected:
+            others = [other for other in self.candidates if other.name in report.served and other is not member]
+            figures += [f" {region} {other.name} u{self._micros(other)}" for other in others]
+            figures += self._rejected()
+        return figures
+
+    def _micros(self, member: Member) -> int:
+        """Return what the message costs by a gateway, in millionths; 0 without a price."""
+        costs, request, subject = self.config.costs, self.request, self.subject
+        if not costs.currency:
+            return 0
+        channel = member.channel_for(request.channel)
+        return costs.of(member, subject.region, subject.purpose, channel, request.params).micros or 0
+
+    def _rejected(self, category: str = "") -> list[str]:
+        """Return what is counted of the gateways that refused the message, the last of them for this reason."""
+        region = self.subject.region
+        limited = [f" {region} {NO_GATEWAY} lgateway"] if category == "rate_limit" else []
+        return [f" {region} {name} r" for name in self.report.rejected] + limited
+
+    def _settle(self, receipt: Receipt, record: str, figures: list[str]) -> Flow[Settled | None]:
         config = self.config
         guard, guard_keys = NOT_GUARDED
         # While a gateway's circuit is open, an uncertain send says more about the gateway than about the visitor.
@@ -437,7 +497,9 @@ class Issue:
             guard, guard_keys = self.screening.uncounting()
         settle = config.scripts.settle(
             phone_key=self.subject.phone_key,
-            now=config.now_arg(),
+            stats_key=self.stats_key,
+            now=dated(config.now_arg(), figures[0] if figures and self.stats_key else ""),
+            figures=figures[1:] if self.stats_key else (),
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
@@ -456,15 +518,18 @@ class Issue:
             pass  # The gateway has the message: its outcome counts.
         if self.refunds:
             yield from self._give_back(self.refunds, was_sent=True)
+        if not self.stats_key:
+            yield from add(config, self.op, figures)
         return settled
 
-    def _undo(self, kept: frozenset[str], *, reserved_ms: int) -> Flow[int]:
+    def _undo(self, kept: frozenset[str], figures: list[str], *, reserved_ms: int) -> Flow[int]:
         """Take back a send that was certainly not made, except from the scopes that keep it counted."""
         config = self.config
         guard, guard_keys = self._uncounting()
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
-            now=config.now_arg(),
+            stats_key=self.stats_key,
+            now=dated(config.now_arg(), "\n".join(figures) if self.stats_key else ""),
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
@@ -483,6 +548,8 @@ class Issue:
             if self.counting is not None:
                 yield from self.counting.uncount()
         yield from self._give_back(self._unspent())
+        if not self.stats_key:
+            yield from add(config, self.op, figures)
         return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:

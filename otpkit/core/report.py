@@ -58,8 +58,9 @@ class Report:
     """The facts of one call. The call sets each one when it is known; the events that follow include it.
 
     `operation` is the name of the call, `operation_id` the id of its send, verification or redemption. `now_ms` is the
-    time of the server's latest reply. `served` are the gateways that have the message or may have it. `replayed` is
-    True if an idempotency key found the answer of an earlier call, `resent` if the code is that of an earlier message.
+    time of the server's latest reply. `served` are the gateways that have the message or may have it, `rejected` those
+    that certainly don't have it. `replayed` is True if an idempotency key found the answer of an earlier call, `resent`
+    if the code is that of an earlier message.
     """
 
     # Class attributes, not slots: most calls set one or two, and every call makes a report.
@@ -67,6 +68,7 @@ class Report:
     now_ms = 0
     channel = ""
     served: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
     replayed = False
     resent = False
 

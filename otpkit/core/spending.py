@@ -160,7 +160,7 @@ class Payment:
 def spending(config: Config) -> Flow[tuple[Spending, ...]]:
     """Return what each budget has spent in its window."""
     purse = config.purse
-    if purse is None:
+    if purse is None or not purse.accounts:
         return ()
     names = [account.name for account in purse.accounts]
     ledger = yield from run(config.scripts.spending(money_key=purse.key, now=config.now_arg(), names=names))

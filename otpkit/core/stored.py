@@ -94,6 +94,10 @@ _ENTRY: Final = (
     Field("times", _COUNT),
 )
 
+_PAIR: Final = rf"(?:{_REGION}) (?:{_NAME})"
+_FIGURE: Final = r"(?:[au][0-9]{1,10}|d[0-9]{1,3}|[rfvw]|[lg][a-z_]{1,32})"
+_FIGURES: Final = rf"(?:{_PAIR} {_FIGURE}=-?{_COUNT}(?:,{_FIGURE}=-?{_COUNT})*\n)*"
+
 KINDS: Final = (
     StoredKind(
         "phone",
@@ -151,6 +155,13 @@ KINDS: Final = (
     StoredKind("captcha's answer", rf"\{{{_ID}\}}:a", "string", _string("r|u|u.{16}[r-]", "opaque"), _DAY_S),
     StoredKind("gateways", r"\{gateways\}:g", "hash", (Field(_NAME, f"{_COUNT} (?:0|{_MS}) (?:-|{_ID})"),), 7200),
     StoredKind(
+        "gateways' errors",
+        r"\{gateways\}:e",
+        "hash",
+        (Field(f"E:{_NAME}", rf"{_MS} {_WORD} \S{{1,64}}", "free"), Field(f"H:{_NAME}", _MS)),
+        7 * _DAY_S,
+    ),
+    StoredKind(
         "budgets",
         r"\{money\}:m",
         "hash",
@@ -161,6 +172,21 @@ KINDS: Final = (
         33 * _DAY_S,
     ),
     StoredKind("budgets' memory", rf"\{{money\}}:m:{_ID}", "string", _string(f"{_MS} [0-9a-f]*"), 900),
+    StoredKind(
+        "figures",
+        r"\{stats\}:s",
+        "hash",
+        (
+            Field(f".{{3}} {_PAIR} {_FIGURE}", f"-?{_COUNT}"),
+            Field("open", rf"{_HOUR} {_COUNT}\n(?:{_HOUR} {_PAIR} {_FIGURE}\n)*"),
+            Field(f"h{_HOUR}", _FIGURES),
+            Field("d[0-9]{5}", _FIGURES),
+            Field("first", f"{_HOUR} [0-9]{{5}}"),
+            Field("recent", "(?:.{6}){1,256}", "opaque"),
+        ),
+        400 * _DAY_S,
+    ),
+    StoredKind("figures' memory", rf"\{{stats\}}:s:{_ID}(?::[a-z]{{1,8}})?", "string", _string(""), 60),
     StoredKind("operators' actions", r"\{audit\}:o", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind("security events", r"\{audit\}:s", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind(

@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "HGET": ("{key}", "a"),
     "HSET": ("{key}", "a", "1"),
     "HDEL": ("{key}", "b"),
+    "HINCRBY": ("{key}", "c", "1"),
     "PTTL": ("{key}",),
     "PEXPIRE": ("{key}", "60000"),
     "PERSIST": ("{key}",),
@@ -138,6 +139,8 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             "r",
             "r:n",
             "o",
+            "s",
+            "s:m",
             "s:n",
         )
         _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
@@ -197,7 +200,8 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
 
     s = _SCRIPTS
     yield reserve(send)
-    yield s.settle(**phone, now="", operation=send, outcome="a", served_by="gateway", device=0)
+    stats: dict[str, Any] = {"stats_key": f"{key}:s"}
+    yield s.settle(**phone, **stats, now=" CN gateway a0", operation=send, outcome="a", served_by="gateway", device=0)
     yield s.receive(**phone, now="", operation=send, served_by="gateway", state="d")
     yield s.status(**phone, now="", challenge_field=_FIELD)
     yield verify(taken_back, _RIGHT)
@@ -238,12 +242,14 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
     yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS, was_sent=0)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])
+    yield s.add_figures(**stats, memory_key=f"{key}:s:m", now="", figures=[" CN gateway r"])
+    yield s.figures(**stats, now="", hours=1)
     audit = {"stream_key": f"{key}:o", "now": ""}
     texts = {"actor": "doctor", "reason": "", "phone_id": "", "scope": "", "subject": "", "outcome": "done"}
     yield s.audit_action(**audit, operation="doctor", action="checked", **texts)
     yield s.audit_events(**audit, counts_key=f"{key}:s:n", events=[Occurrence("doctor", "checked", is_single=0)])
     yield s.audit_entries(**audit, start="+", since_ms=0, phone_id="", count=1)
-    yield s.circuit_state(**gateways, now="", names=["gateway"])
+    yield s.circuit_state(**gateways, notes_key=f"{key}:g:n", now="", names=["gateway"])
 
 
 def _denied(client: Any, key: str) -> list[str]:

@@ -164,6 +164,10 @@ class Screening:
         """Return True if `found` has something to report."""
         return judged != 0 or self._answer == "unavailable"  # A device that is exempt is news on a cluster.
 
+    def observes(self, judged: int) -> bool:
+        """Return True if the guard only observes, and would have asked for a captcha or refused."""
+        return self._protection.is_on and not self._protection.enforces and judged % _PASSED > 0
+
     def found(self, judged: int) -> Flow[None]:
         """Report what the script found for a send that it reserved."""
         if judged & EXEMPT and self.counting is not None:

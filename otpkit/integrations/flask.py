@@ -297,9 +297,13 @@ def _set_cookie(response: BaseResponse, cookie: ProofCookie | DeviceCookie) -> N
     )
 
 
-def _form() -> dict[str, str]:
+def _form() -> dict[str, str] | None:
+    """Return the form, or None if it is too long."""
     # Browsers send the length of a form. The application may have read the form before, for a CAPTCHA.
-    return request.form.to_dict() if 0 < (request.content_length or 0) <= MAX_BODY else {}
+    length = request.content_length or 0
+    if length > MAX_BODY:
+        return None
+    return request.form.to_dict() if length else {}
 
 
 def _fingerprint() -> str:

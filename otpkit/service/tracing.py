@@ -44,6 +44,7 @@ CLOSE_S: Final = 3.0
 """Seconds in which the spans that wait are exported when the service stops."""
 _W3C: Final = TraceContextTextMapPropagator()
 _EXPORTERS: Final = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
+_CONSOLE: Final = "/console"  # Its pages stay open, and are no calls of a program.
 _UNTRACED: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
@@ -73,11 +74,12 @@ class Exporting:
     def traced(self, app: ASGIApp) -> ASGIApp:
         """Return an application with a span for each request. The header `traceparent` names the parent.
 
-        `app` is the result of `create_app`. Requests for health, metrics and the OpenAPI document have no span.
+        `app` is the result of `create_app`. The console, and requests for health, metrics and the OpenAPI document have
+        no span.
         """
 
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or scope["path"] in _UNTRACED:
+            if scope["type"] != "http" or scope["path"] in _UNTRACED or scope["path"].startswith(_CONSOLE):
                 await app(scope, receive, send)
                 return
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

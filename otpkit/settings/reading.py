@@ -15,6 +15,7 @@ from otpkit.core.checks import nearest, problems_of
 from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
+from otpkit.core.secret_files import explained
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import check_captchas, safe_phones
@@ -100,6 +101,24 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
     )
 
 
+def read_service(environ: Mapping[str, str], path: str | None = None) -> Service:
+    """Return the table `[service]` alone, such as the address to listen on. Mistakes in other tables are ignored.
+
+    Args:
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+
+    Raises:
+        ConfigurationError: the file can't be read, or the table is wrong.
+    """
+    sources = [read_environment(environ)] + ([] if path is None else [read_file(path)])
+    try:
+        return check(*({"service": source.nested().get("service", {})} for source in sources)).service
+    except ValidationError as error:
+        names = [".".join(map(str, each["loc"])) for each in _errors(error)]
+    raise ConfigurationError(f"{' and '.join(names)} can't be used.", "Run `otpkit doctor`, which says what is wrong.")
+
+
 class Reading:
     """The settings, with each part read separately, so that one mistake hides no other.
 
@@ -123,6 +142,14 @@ class Reading:
         self._given: dict[str, Given] = {}
         for source in reversed(self._sources):
             self._given |= source.known
+        environment, *files = self._sources
+        # A variable in the environment replaces a file that the settings' file names.
+        self._unread = {
+            variable: each
+            for file in files
+            for variable, each in file.unread.items()
+            if variable not in environment.known
+        } | environment.unread
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
@@ -133,8 +160,10 @@ class Reading:
         self.verify_services, doors = self._read_verify_services()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *telemetry, *keys, *operators, *doors)))
-        parts = (each for name in ARGUMENTS for each in self.of_part(name))
+        parts = [each for name in ARGUMENTS for each in self.of_part(name)]
+        unread = [each for each in self._unread.values() if each not in parts]
+        people = (*keys, *operators, *doors)
+        self.others = tuple(dict.fromkeys((*names, *unread, *self._beside(), *tables, *telemetry, *people)))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
     def of_part(self, name: str) -> list[FieldProblem]:
@@ -146,7 +175,7 @@ class Reading:
         for name in ARGUMENTS:
             reader = Reader(self._texts)
             arguments = reader.arguments([name])
-            self._of_part[name] = reader.problems
+            self._of_part[name] = explained(reader.problems, self._unread)
             if not reader.problems:
                 found |= arguments
         if "redis" in found:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Sec
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from otpkit.core.secret_files import SUFFIX, takes_file
 from otpkit.environment import tables as otp_tables
 from otpkit.environment import variable_of
 from otpkit.errors import ConfigurationError
@@ -179,12 +180,16 @@ class _Settings(BaseSettings):
 
 
 class Setting(NamedTuple):
-    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it."""
+    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it.
+
+    `holds` is the variable whose value is in the file that this setting names, or "" if it names none.
+    """
 
     path: tuple[str, ...]
     variable: str
     is_json: bool
     is_list: bool = False
+    holds: str = ""
 
     @property
     def dotted(self) -> str:
@@ -210,7 +215,15 @@ def known_settings() -> dict[str, Setting]:
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     found.append(Setting(("twilio_verify",), "OTPKIT_TWILIO_VERIFY", True))
+    found += [_file_of(each) for each in found if takes_file(each.variable)]
     return {"_".join(setting.path).upper(): setting for setting in found}
+
+
+def _file_of(setting: Setting) -> Setting:
+    """Return the setting for the path of a file with a secret."""
+    *tables, name = setting.path
+    path = (*tables, f"{name}{SUFFIX.lower()}")
+    return Setting(path, f"{setting.variable}{SUFFIX}", False, holds=setting.variable)
 
 
 @cache

@@ -31,7 +31,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from otpkit.effects import Unconfirmed
+from otpkit.effects import SeveralSlots, Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 from otpkit.store.retry import WAIT_MS
 
@@ -50,13 +50,14 @@ _NO_COMMAND = (
 _NO_PRIMARY = "No Sentinel knows a primary of this name.", "Check the name after the hosts in the URL."
 _NO_DATABASE = "Redis has no such database, or is not a cluster.", "Check the number and the scheme of the URL."
 _NODES = "; or connect to the cluster's nodes directly, by redis+cluster://."
+_ONE_SLOT = "must be in same slot"
 _HOPELESS: dict[str, _Texts] = {
     # Proxies of managed clusters refuse these by rules of their own. The messages are Alibaba Cloud's.
     "bad lua script for redis cluster": (
         "This managed Redis checks scripts, and refuses otpkit's scripts.",
         f"Set its parameter script_check_enable to 0{_NODES}",
     ),
-    "must be in same slot": (
+    _ONE_SLOT: (
         "This managed Redis is a cluster behind a proxy, which rejects scripts with keys of several slots.",
         f"Leave out ip, region_sends and total_sends{_NODES}",
     ),
@@ -154,7 +155,8 @@ def store_error(error: BaseException, script: str = "") -> OTPError:
     for cause in _causes(error):
         if texts := _misconfigured(cause):
             command = _command(str(cause), script)
-            return ConfigurationError(*(text.format(command=command) for text in texts))
+            kind = SeveralSlots if _has_several_slots(cause) else ConfigurationError
+            return kind(*(text.format(command=command) for text in texts))
     place = _unreached(error)
     problem = f"Redis {_why(error)} ({type(error).__name__}){f': {place}' if place else ''}."
     return StoreUnavailableError(problem, f"{_advice(error)} Nothing was granted.")
@@ -214,6 +216,10 @@ def _misconfigured(error: BaseException) -> _Texts | None:
         found = next((texts for words, texts in _HOPELESS.items() if words in text), None)
         return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else None)
     return None
+
+
+def _has_several_slots(error: BaseException) -> bool:
+    return isinstance(error, ClusterCrossSlotError) or _ONE_SLOT in str(error)
 
 
 def _why(error: BaseException) -> str:

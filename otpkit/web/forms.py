@@ -102,7 +102,7 @@ class View:
         challenge: the live challenge of the visitor's number, or None.
         retry_in: seconds until a code may be requested; 0 is now.
         problem: a sentence for the visitor; or `stale` (the form is from an earlier visit, or cookies are off); or
-            `switched` (another tab has changed the number); or "".
+            `switched` (another tab has changed the number); or `too_long` (the form is longer than `MAX_BODY`); or "".
         error: the stable word of the error that `problem` describes. With `blocked`, the number gets no code.
         nonce: the nonce of inline scripts and styles.
         next: the `?next=` to keep in the address that forms are sent to.
@@ -219,17 +219,20 @@ class PhoneForms:
             return (yield from self._page(state, asked, notice))
         return (yield from self._page(state, asked, notice=notice))
 
-    def submit(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
+    def submit(self, state: State, form: Mapping[str, str] | None, asked: Asked) -> PageFlow[Answer]:
         """Answer a POST. A form that is sent twice gets the same answer twice, and acts once.
 
         Args:
             state: the session's state of the purpose.
-            form: the fields of the form.
+            form: the fields of the form; None if it is longer than `MAX_BODY`, and was not read.
             asked: the request.
 
         Raises:
             ConfigurationError: from a call of the `OTP`.
         """
+        if form is None or sum(map(len, form.values())) > MAX_BODY:  # A framework may have read a form of any size.
+            _begin(state)
+            return (yield from self._page(state, asked, "too_long", 413))
         if not _is_ours(state, form):
             _begin(state)
             return (yield from self._page(state, asked, "stale", 403))
@@ -468,8 +471,6 @@ def _begin(state: State) -> None:
 
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
-    if sum(map(len, form.values())) > MAX_BODY:
-        return False  # A framework may have read a form of any size.
     given, own = form.get("csrf", ""), state.get("csrf", "")
     return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 

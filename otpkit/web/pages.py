@@ -51,9 +51,8 @@ def render(view: View, *, examples: Mapping[str, str] = NO_EXAMPLES) -> str:
     title = t["title"][purpose]
     kind = _captcha_kind(view)
     asked = kind and view.error == "captcha_required"  # The next step, and no fault of the visitor's.
-    problem = (
-        "" if asked else {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
-    )
+    words = {"stale": t["stale"], "too_long": t["too_long"], "switched": t["switched"][view.step]}
+    problem = "" if asked else words.get(view.problem, view.problem)
     return _template("phone.html").render(
         view=view,
         examples=examples,

@@ -78,6 +78,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
     "move_wide": REGION_KEYS | NOW | {"move": "v", "at_ms": 1, "counted_in": 4},
     "claim": {"answer_key": "t:{a}:a"} | NOW_OP | {"life_ms": 1000},
+    "add_figures": {"stats_key": "t:{stats}:s", "memory_key": "t:{stats}:s:1"} | NOW | {"figures": [" CN one v"]},
+    "figures": {"stats_key": "t:{stats}:s"} | NOW | {"hours": 24},
     "audit_action": {"stream_key": "t:{audit}:o"} | NOW | {"operation": "id", **dict.fromkeys(AUDIT_TEXTS, "text")},
     "audit_events": {"stream_key": "t:{audit}:s", "counts_key": "t:{audit}:n"}
     | NOW

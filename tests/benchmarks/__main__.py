@@ -25,6 +25,7 @@ from tests.benchmarks.gateways import gateways
 from tests.benchmarks.guard import guard
 from tests.benchmarks.hops import hops
 from tests.benchmarks.imports import imports
+from tests.benchmarks.listeners import listeners
 from tests.benchmarks.memory import crowd, memory
 from tests.benchmarks.races import races
 from tests.benchmarks.sizes import FULL, QUICK, TINY, Sizes
@@ -47,6 +48,7 @@ SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "hops": hops,
     "gateways": gateways,
     "guard": guard,
+    "listeners": listeners,
     "tracing": tracing,
     "imports": imports,
 }

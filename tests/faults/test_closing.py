@@ -86,6 +86,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "guard_block": ("total",),
     "guard_clear": ("total",),
     "spending": (),
+    "stats": (),
     "audit": (),
     "gateways": (),
     "open_circuit": ("",),

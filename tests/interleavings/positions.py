@@ -172,6 +172,7 @@ class Positions:
         self._clock.now = self._moments[tick]
         trail, protection = self._config.trail, self._config.protection
         trail.pending, trail.written_s = {}, 0.0
+        self._config.tallies.resumes_s = 0.0
         if protection is not None:
             protection.noted, protection.noted_s = {}, 0.0
 
@@ -212,7 +213,7 @@ class Positions:
             assert isinstance(effect, Outbound), effect
             call: Any = effect.effect
             if isinstance(call.function.__self__, Provided):
-                yield number(Command("captcha's provider", JUDGE, (f"provider:{call.argument}",), ()))
+                yield number(Command("captcha's provider", JUDGE, (f"provider:{call.argument}",), "", ()))
 
     def _draw(self, size: int) -> bytes:
         running = self._now
@@ -229,7 +230,8 @@ def _silent(flow: Any, effect: Any) -> Any:
 
 
 def _command(effect: RunScript[Any]) -> Command:
-    return Command(effect.script.name, effect.script.text, effect.keys, effect.args[1:])
+    label = str(effect.args[0]).lstrip("0123456789")
+    return Command(effect.script.name, effect.script.text, effect.keys, label, effect.args[1:])
 
 
 def _read(effect: RunScript[Any], reply: Any) -> Any:

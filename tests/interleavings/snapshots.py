@@ -45,11 +45,12 @@ Stored: TypeAlias = tuple[tuple[bytes, bytes, Any, int], ...]
 
 
 class Command(NamedTuple):
-    """A script with its keys, and its arguments without the first, which is the time."""
+    """A script with its keys, and its arguments without the first. That is the time, with `label` behind it."""
 
     name: str
     text: str
     keys: tuple[str, ...]
+    label: str
     args: tuple[bytes | str | int, ...]
 
 
@@ -159,7 +160,7 @@ class Snapshots:
             put = self._put[job.stored] = b"".join(map(_restored, stored))
         sha = sha1(command.text.encode(), usedforsecurity=False).hexdigest()
         keys = dict.fromkeys([*[each[0] for each in stored], *[key.encode() for key in command.keys]])
-        run = ("EVALSHA", sha, len(command.keys), *command.keys, job.now_ms, *command.args)
+        run = ("EVALSHA", sha, len(command.keys), *command.keys, f"{job.now_ms}{command.label}", *command.args)
         take = ("EVALSHA", self._take, len(keys), *keys)
         before = sum(2 if each[3] >= 0 else 1 for each in stored)
         return put + hiredis.pack_command(run) + hiredis.pack_command(take), before

@@ -138,7 +138,7 @@ def test_send_is_settled_after_its_undo(finds: Finds, monkeypatch: pytest.Monkey
 
     def undo_and_settle(self: Issue, *args: Any, **options: Any) -> Flow[int]:
         wait_ms = yield from undo(self, *args, **options)
-        yield from self._settle(Receipt("", outcome="uncertain"), "")
+        yield from self._settle(Receipt("", outcome="uncertain"), "", [])
         return wait_ms
 
     monkeypatch.setattr(Issue, "_undo", undo_and_settle)
@@ -243,7 +243,7 @@ def test_flow_that_goes_on_when_it_is_closed_is_found(snapshots: Snapshots, monk
         try:
             return (yield from dispatch(self, reserved))
         except GeneratorExit:
-            yield from self._settle(Receipt("", outcome="uncertain"), "")
+            yield from self._settle(Receipt("", outcome="uncertain"), "", [])
             raise
 
     monkeypatch.setattr(Issue, "_dispatch", stubborn)

@@ -165,6 +165,10 @@ def _all_calls(otp: Called, gateway: Traceable, phones: list[str], *, is_guarded
     otp.guard_allow("total")
     otp.guard_report()
     otp.spending()
+    otp.stats()
+    otp.gateways()
+    otp.open_circuit("other", seconds=60, actor="ann", reason="it is late")
+    otp.close_circuit("traceable", actor="ann")
     otp.audit()
     gateway.rejects = "killed"  # The send is never settled, and so stays charged.
     otp.issue(erased, "killed", captcha=f"{answer}killed")

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from event_receiver import SECRET as WEBHOOK_SECRET
-from event_receiver import Receiver
 from prometheus_client import CollectorRegistry, generate_latest
+from support.event_receiver import SECRET as WEBHOOK_SECRET
+from support.event_receiver import Receiver
 from support.rig import SECRET, LoopThread, Rig, outcome, whole, wrong
 
 from otpkit import Budget, Event, FixedCode, GatewayRejectedError, Guard

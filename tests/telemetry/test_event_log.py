@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from event_receiver import parsed
+from support.event_receiver import parsed
 
 from otpkit import ConfigurationError, Event
 from otpkit.telemetry import LogListener

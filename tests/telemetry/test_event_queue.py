@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import pytest
-from event_receiver import wait_for
+from support.event_receiver import wait_for
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Event, Template
 from otpkit.telemetry import QueuedListener

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from event_receiver import SECRET, Receiver, make_secret, wait_for
 from standardwebhooks import Webhook, WebhookVerificationError
+from support.event_receiver import SECRET, Receiver, make_secret, wait_for
 
 from otpkit import OTP, ConfigurationError, Event, Template
 from otpkit.telemetry import WebhookListener

@@ -28,9 +28,25 @@ PHONE = f"+86{NUMBER}"
 APP_SECRET, CAPTCHA_SECRET, ANSWER, HOOK_KEY = "app-secret-91b2", "captcha-secret-5c1", "answer-of-ann", "hookkeyofann"
 ACCOUNT = "AC5ef8732a3c49700934481addd5ce1659"
 CODE_LENGTH = 10  # Ten digits do not occur elsewhere by chance.
+ACTOR, REASON = "bob-of-the-support", "the user called about +8613800138000"
 TEMPLATE = Template("1234567", "otpkit", {"code": "{code}", "name": "user"}, body="Hello ${name}, ${code}.")
 NAME = "ann-the-visitor"
-KNOWN = (NUMBER, OTHER_PHONE, IP, BIND, KEY, SECRET, APP_SECRET, CAPTCHA_SECRET, ANSWER, HOOK_KEY, NAME, ACCOUNT)
+KNOWN = (
+    ACTOR,
+    REASON,
+    NUMBER,
+    OTHER_PHONE,
+    IP,
+    BIND,
+    KEY,
+    SECRET,
+    APP_SECRET,
+    CAPTCHA_SECRET,
+    ANSWER,
+    HOOK_KEY,
+    NAME,
+    ACCOUNT,
+)
 
 
 class InPath(Gateway):
@@ -119,8 +135,11 @@ async def use(caller: Any, channel: str) -> list[str | None]:
     await result(caller.guard_block("ip", IP))
     await result(caller.guard_report(phone=PHONE, ip=IP))
     await result(caller.receive(Push(f"/receipts?phone={NUMBER}", {"x": NUMBER}, PHONE.encode(), "POST")))
-    for name in ("standing", "unblock", "forget_devices", "erase"):
-        await result(getattr(caller, name)(PHONE))
+    await result(caller.standing(PHONE))
+    for name in ("unblock", "forget_devices", "erase"):
+        await result(getattr(caller, name)(PHONE, actor=ACTOR, reason=REASON))
+    await result(caller.open_circuit("webhook", actor=ACTOR, reason=REASON))
+    await result(caller.audit(PHONE))
     return made
 
 

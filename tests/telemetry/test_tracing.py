@@ -40,6 +40,7 @@ OTHER_CALLS: dict[str, tuple[Any, ...]] = {
     "guard_block": ("total",),
     "guard_clear": ("total",),
     "spending": (),
+    "gateways": (),
     "erase": (PHONE,),
 }
 SCRIPTS = {
@@ -48,6 +49,7 @@ SCRIPTS = {
     **{name: ["audit_action", name, "audit_action"] for name in ("unblock", "forget_devices", "erase")},
     **{f"guard_{name}": ["audit_action", "override", "audit_action"] for name in ("allow", "block", "clear")},
     "spending": [],
+    "gateways": ["gateway_records"],
 }
 
 

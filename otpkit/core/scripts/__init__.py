@@ -6,13 +6,15 @@ Call a face with a script's keys and arguments by name. Its `read` returns a rep
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import get_type_hints
+from typing import Final, get_type_hints
 
 from otpkit.core.scripts.audit import LENGTH, AuditAction, AuditEntries, AuditEvents
 from otpkit.core.scripts.circuit import CircuitState, CloseCircuit, GatewayRecords, NoteGateway, RecordFailure
+from otpkit.core.scripts.figures import AddFigures, FiguresOf
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
@@ -27,6 +29,8 @@ from otpkit.policy import DAY_S, Policy, Rate, rates_of, stranger_consecutive, s
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
+STATS_KEY: Final[Mapping[str, str]] = {"add_figures": "1", "settle": "2", "undo": "2", "receive": "2"}
+"""The place of the figures' key, by script, where it is not 3: tally.lua is a part of all of them."""
 _ELSEWHERE = frozenset({"judge", "count", "verified", "unverified", "guessed", "uncount"})
 """The parts of a guard that are others on a cluster, where its scopes lie on other nodes than phones."""
 
@@ -70,6 +74,8 @@ class Scripts:
     spend: Spend
     unspend: Unspend
     spending: SpendingOf
+    add_figures: AddFigures
+    figures: FiguresOf
     audit_action: AuditAction
     audit_events: AuditEvents
     audit_entries: AuditEntries
@@ -98,7 +104,7 @@ def load(
         has_budgets=has_budgets and not clustered,
     )
     numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE) | places.numbers()
-    pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
+    pattern = re.compile(rf"\b(?:{'|'.join((*numbers, 'STATS_KEY'))})\b")
     wanted = {
         "plain": rule is None,
         "guard": rule is not None,
@@ -112,7 +118,8 @@ def load(
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
         # needed, and the numbers stand where they are used.
-        return pattern.sub(lambda match: numbers[match[0]], _text(name, parts))
+        its_numbers = numbers | {"STATS_KEY": STATS_KEY.get(name, "3")}
+        return pattern.sub(lambda match: its_numbers[match[0]], _text(name, parts))
 
     faces = {name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
     for each in faces.values():

@@ -26,9 +26,15 @@ if mode and not own then
   if mode == 101 then
     if guard_wait > 0 then
       --# include refused
+      --# include refusal
+      refusal('grefused')
       return refused(phone, challenge_field, guard_scope, guard_wait, judged)
     end
-    if judged > 0 and captcha == 110 then return { operation, 'captcha', now, judged, is_used and 1 or 0 } end
+    if judged > 0 and captcha == 110 then
+      --# include refusal
+      refusal('gcaptcha')
+      return { operation, 'captcha', now, judged, is_used and 1 or 0 }
+    end
     if guesses_are_over and captcha ~= 112 and known ~= 49 and not device and ATTEMPTS > 2 then
       fresh = sub(fresh, 1, 36) .. char(ATTEMPTS - 2) .. sub(fresh, 38)
     end

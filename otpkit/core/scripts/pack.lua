@@ -1,14 +1,5 @@
--- Encode a time: six bytes, big-endian.
+-- Encode a time: six bytes, big-endian. `char` cuts off what is behind the point.
 
 local function pack_ms(ms)
-  local f = ms % 256
-  ms = (ms - f) / 256
-  local e = ms % 256
-  ms = (ms - e) / 256
-  local d = ms % 256
-  ms = (ms - d) / 256
-  local c = ms % 256
-  ms = (ms - c) / 256
-  local b = ms % 256
-  return char((ms - b) / 256, b, c, d, e, f)
+  return char(ms / 1099511627776, ms / 4294967296 % 256, ms / 16777216 % 256, ms / 65536 % 256, ms / 256 % 256, ms % 256)
 end

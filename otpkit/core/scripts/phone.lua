@@ -28,9 +28,9 @@ local function unpack_ms(text, at)
 end
 
 -- Load a phone: `fields` as HGETALL returns them, with blank names for unknown ones; sends and wrong codes as {name, value,
--- time}, newest first.
+-- time}, newest first; `served` is true if the gateway of a send is recorded.
 local function load_phone(now)
-  local fields, sends, failures = redis.call('HGETALL', KEYS[1]), {}, {}
+  local fields, sends, failures, served = redis.call('HGETALL', KEYS[1]), {}, {}, false
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
     local kind = byte(name)
@@ -53,7 +53,9 @@ local function load_phone(now)
       elseif kind == 102 then
         failures[#failures + 1] = { name = name, value = value, time = time }
       end
-    elseif kind ~= 103 and kind ~= 117 and kind ~= 109 then
+    elseif kind == 103 then
+      served = true
+    elseif kind ~= 117 and kind ~= 109 then
       fields[i] = ''
     end
   end
@@ -62,7 +64,7 @@ local function load_phone(now)
     table.sort(sends, newest_first)
     table.sort(failures, newest_first)
   end
-  local phone = { now = now, fields = fields, sends = sends, failures = failures }
+  local phone = { now = now, fields = fields, sends = sends, failures = failures, served = served }
   -- If the PEXPIRE after a send's first write was refused, the send is pending and the key has no expiry yet.
   if sends[1] and byte(sends[1].value, 13) == 112 and redis.call('PTTL', KEYS[1]) == -1 then
     redis.call('PEXPIRE', KEYS[1], DAY_MS)

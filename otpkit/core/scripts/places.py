@@ -13,7 +13,7 @@ from otpkit.effects import Script
 
 T_co = TypeVar("T_co", covariant=True)
 
-_FIRST: Final = 3  # The phone's key and its counter's, or the phone's key again, stand in front.
+_FIRST: Final = 4  # In front stand the phone's key, its counter's and that of the figures, or the phone's key again.
 _LIMITS: Final = ("FIRST_LIMIT", "SECOND_LIMIT", "THIRD_LIMIT")
 
 
@@ -45,6 +45,7 @@ class Places:
         self,
         first: str,
         second: str,
+        third: str,
         *,
         guard_keys: tuple[str, ...] = (),
         money_key: str = "",
@@ -53,7 +54,7 @@ class Places:
         answer_key: str = "",
     ) -> tuple[str, ...]:
         """Return a script's keys, each at its place. The first one stands in for those that the call does not have."""
-        keys = (first, second, *guard_keys)
+        keys = (first, second, third, *guard_keys)
         if not (money_key or limit_keys or device_key or answer_key):
             return keys
         if self.has_guard:

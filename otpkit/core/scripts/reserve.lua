@@ -1,9 +1,9 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; RANGE_KEY… guard_keys: range, region [, all regions, if several are
---       served] [, address, network]; MONEY_KEY money_key; FIRST_LIMIT… limits: one a wider limit; DEVICE_KEY device_key: the
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: range,
+--       region [, all regions, if several are served] [, address, network]; MONEY_KEY money_key; FIRST_LIMIT… limits: one a wider limit; DEVICE_KEY device_key: the
 --       time up to which the phone's device tokens are void; ANSWER_KEY answer_key: the captcha's answer; see places.py]
--- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
+-- ARGV  1 now: in ms, or '' for the server's clock, then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
 --       7 guard: see judge.lua, or ''; 8 money: '', or for money_key 1 or 0 for a privileged message, and its budgets (see
 --       charge.lua), or without its key the place of the budget that refused on another node, its reason, and the ms until it
@@ -90,7 +90,11 @@ end
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
-if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then return { operation, 'blocked' } end
+if is_blocked then
+  --# include refusal
+  refusal('lblocked')
+  return { operation, 'blocked' }
+end
 
 local scope, wait, limit, window = 'failures', 0
 if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now) end
@@ -118,7 +122,8 @@ elseif ARGV[11] then
   consider(ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]))
 end
 if wait > 0 then
-  --# include limited
+  --# include limited refusal
+  refusal('l' .. scope)
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
 --# if money
@@ -140,6 +145,8 @@ if not own and (ARGV[8] or '') ~= '' then
   end
   if place then
     place, its_wait = tonumber(place), tonumber(its_wait)
+    --# include refusal
+    refusal('lbudget')
     if not challenge then return { operation, 'unaffordable', now, place, reason, its_wait } end
     return { operation, 'unaffordable', now, place, reason, its_wait, describe(phone, latest_send(phone, link), challenge, ends) }
   end
@@ -151,10 +158,15 @@ if bill then marks = money_charge(MONEY_KEY, bill) end
 --# end
 if charge_limits then charge_limits('consume') end -- No check below refuses.
 
---# include pack contains keep
+--# include pack keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
 local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- The length and the fixed flag must match.
-  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
+  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS
+if resend then
+  local list, item = ARGV[6], sub(challenge, 39, 42)
+  --# include contains
+  resend = is_contained
+end
 local packed_now = pack_ms(now)
 local start = resend and unpack_ms(challenge, 1) or now
 local its_end = min(now + TTL, start + MAX_AGE)
@@ -189,6 +201,12 @@ if charge_limits then charge_limits('keep') end
 if bill then money_keep(MONEY_KEY, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
+--# if guard
+if mode == 111 and judged % 128 > 0 and KEYS[STATS_KEY] ~= KEYS[1] then
+  local figure, what = sub(label, 1, 4) .. '. ', 'gobserved'
+  --# include tally
+end
+--# end
 table.insert(phone.sends, 1, send)
 --# if money
 if not own then return reserved(send, marks) end

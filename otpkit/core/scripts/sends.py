@@ -17,7 +17,6 @@ from otpkit.core.scripts.parse import (
     Raw,
     WordScript,
     by_word,
-    count_of,
     delivery_of,
     hex_of,
     numbers_of,
@@ -25,7 +24,7 @@ from otpkit.core.scripts.parse import (
     unfit,
 )
 from otpkit.core.scripts.places import PlacedScript
-from otpkit.effects import RunScript, Script
+from otpkit.effects import RunScript
 from otpkit.errors import RateLimitScope
 from otpkit.guard.budgets import BudgetReason
 from otpkit.models import DeliveryState
@@ -198,6 +197,7 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
@@ -222,9 +222,10 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         """
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, fresh, idempotency, known_keys)
+        stats_key = stats_key or phone_key
         if not (device_key or guard or guard_keys or limits or money or refusal):
             # An argument costs a call 0.2 %, though it is empty.
-            return RunScript(self, (phone_key, counter_key), args, self.replicas)
+            return RunScript(self, (phone_key, counter_key, stats_key), args, self.replicas)
         args += (guard,) if money is None else (guard, str(money))
         if device_since or captcha or limits or refusal:
             args = (*args, "", device_since, captcha) if money is None else (*args, device_since, captcha)
@@ -234,11 +235,12 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        keys: tuple[str, ...] = (phone_key, counter_key, *guard_keys)
+        keys: tuple[str, ...] = (phone_key, counter_key, stats_key, *guard_keys)
         if money_key or limit_keys or device_key or answer_key:
             keys = self.places.keys(
                 phone_key,
                 counter_key,
+                stats_key,
                 guard_keys=guard_keys,
                 money_key=money_key,
                 limit_keys=limit_keys,
@@ -267,7 +269,9 @@ class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
         self,
         *,
         phone_key: str,
+        stats_key: str = "",
         now: int | str,
+        figures: Sequence[str] = (),
         operation: bytes,
         outcome: str,
         served_by: str,
@@ -277,14 +281,17 @@ class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`, and give back `refunds`. With `guard`, the guard no longer counts the send."""
+        """Settle the send `operation`, count it and `figures`, and give back `refunds`.
+
+        With `guard`, the guard no longer counts the send.
+        """
         args: tuple[bytes | str | int, ...] = (now, operation, outcome, served_by)
-        if not (device or guard or money_key):
-            return RunScript(self, (phone_key,), args)
-        keys: tuple[str, ...] = (phone_key,)
+        keys: tuple[str, ...] = (phone_key, stats_key or phone_key)
+        if not (device or guard or money_key or figures):
+            return RunScript(self, keys, args)
         if refunds or guard_keys:
-            keys = self.places.keys(phone_key, phone_key, guard_keys=guard_keys, money_key=money_key)
-        args += (refunds, guard, device) if device or guard else (refunds,)
+            keys = self.places.keys(keys[0], keys[1], phone_key, guard_keys=guard_keys, money_key=money_key)
+        args += (refunds, guard, device, *figures) if device or guard or figures else (refunds,)
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
@@ -313,6 +320,7 @@ class Undo(PlacedScript[Undone], ListScript[Undone]):
         self,
         *,
         phone_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         stays_counted: int,
@@ -324,19 +332,20 @@ class Undo(PlacedScript[Undone], ListScript[Undone]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, refund `limits`, and give back `refunds`.
+        """Undo the send `operation`, count that, refund `limits`, and give back `refunds`.
 
         With `guard`, the guard no longer counts the send.
         """
         keys = self.places.keys(
             phone_key,
+            stats_key or phone_key,
             phone_key,
             guard_keys=guard_keys,
             money_key=money_key,
             limit_keys=tuple([limit.key for limit in limits]),
         )
-        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds, *[limit.rates for limit in limits])
-        return RunScript(self, keys, args)
+        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds)
+        return RunScript(self, keys, (*args, *[limit.rates for limit in limits]))
 
     def read(self, reply: Raw, args: Raw) -> Undone:
         """Return `Undone`."""
@@ -344,17 +353,33 @@ class Undo(PlacedScript[Undone], ListScript[Undone]):
         return Undone(undone == 1, wait_ms)
 
 
-class Receive(Script[bool]):
-    """The face of receive.lua. Its reply is True if the receipt is new."""
+class Received(NamedTuple):
+    """A receipt that is new. `elapsed_ms` is the time since the send."""
+
+    elapsed_ms: int
+
+
+class Receive(ListScript[Received | None]):
+    """The face of receive.lua. Its reply is None if the receipt is not new."""
 
     __slots__ = ()
 
-    def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, served_by: str, state: str
-    ) -> RunScript[bool]:
-        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
-        return RunScript(self, (phone_key,), (now, operation, served_by, state))
+    lists = (Received,)
 
-    def read(self, reply: Raw, args: Raw) -> bool:
-        """Return True if the receipt is new."""
-        return count_of(reply, 1) == 1
+    def __call__(
+        self,
+        *,
+        phone_key: str,
+        stats_key: str = "",
+        now: int | str,
+        operation: bytes,
+        served_by: str,
+        state: str,
+    ) -> RunScript[Received | None]:
+        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
+        keys = (phone_key, stats_key or phone_key)
+        return RunScript(self, keys, (now, operation, served_by, state))
+
+    def read(self, reply: Raw, args: Raw) -> Received | None:
+        """Return the receipt if it is new."""
+        return None if reply == [] else Received(*numbers_of(reply, 1))

@@ -1,7 +1,7 @@
 -- Undo one send that the gateway certainly did not make: once, and no other send. It never creates anything.
 --
--- KEYS  1 phone_key [; RANGE_KEY… guard_keys: see reserve.lua; MONEY_KEY money_key; FIRST_LIMIT… limits: the wider limits to refund]
--- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 stays_counted: whether the phone's quota stays spent (0 or 1);
+-- KEYS  1 phone_key; 2 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: see reserve.lua; MONEY_KEY money_key; FIRST_LIMIT… limits: the wider limits to refund]
+-- ARGV  1 now: in ms, or '', then what is counted, one a line: see tally.lua; 2 operation: the send's id; 3 stays_counted: whether the phone's quota stays spent (0 or 1);
 --       4 reserved_ms: when the send was reserved; 5 device: 1 if it was with a valid device token, or 0; 6 guard: 1 if the guard
 --       shall not count the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or '' [; 8… limits: the rates of each]
 -- Returns {undone, wait_ms}: undone is 1 if the send is undone, now or by an earlier run whose reply was lost, or gone, and 0 if it
@@ -36,4 +36,10 @@ end
 --# end
 for i = 8, #ARGV do window_refund(FIRST_LIMIT + i - 8, ARGV[i], tonumber(ARGV[4])) end
 --# guard uncount
+if label ~= '' then
+  for figure in string.gmatch(label, '[^\n]+') do
+    local what = ''
+    --# include tally
+  end
+end
 return { 1, wait }

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self, TypeAlias
 
+from otpkit.core.scripts.figures import figure_of
 from otpkit.core.scripts.limits import Refusal, WideLimit
-from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
+from otpkit.core.scripts.parse import (
+    LATEST_MS,
+    Blocked,
+    Limited,
+    Raw,
+    Word,
+    WordScript,
+    by_word,
+    count_of,
+    text_of,
+    unfit,
+)
 from otpkit.core.scripts.places import PlacedScript
 from otpkit.core.scripts.scopes import Move, moves_of
 from otpkit.effects import RunScript
@@ -14,7 +26,7 @@ from otpkit.effects import RunScript
 class Proved(NamedTuple):
     """The code was right. `repeated` is True if the operation had already proved it.
 
-    On a cluster, `moves` are the sends whose counts are to be moved on other nodes.
+    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted.
     """
 
     issued_ms: int
@@ -22,6 +34,7 @@ class Proved(NamedTuple):
     fixed: bool
     repeated: bool
     moves: tuple[Move, ...] = ()
+    figure: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -31,19 +44,21 @@ class Proved(NamedTuple):
             type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
-        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated))
+        repeated, figure = _figure(repeated)
+        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure=figure)
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` is as in `Proved`.
+    """The code was wrong. `repeated` is True if the operation had already counted it.
 
-    `blocks` is True if this wrong code blocks the phone for strangers.
+    `moves` and `figure` are as in `Proved`. `blocks` is True if this wrong code blocks the phone for strangers.
     """
 
     attempts_left: int
     repeated: bool
     moves: tuple[Move, ...] = ()
     blocks: bool = False
+    figure: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -51,12 +66,20 @@ class Wrong(NamedTuple):
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
+        repeated, figure = _figure(repeated)
         if len(repeated) < 3:
-            return cls(left, *_repeated(repeated))
+            return cls(left, *_repeated(repeated), figure=figure)
         *repeated, blocks = repeated
         if blocks != 1:
             raise unfit()
-        return cls(left, *_repeated(repeated), blocks=True)
+        return cls(left, *_repeated(repeated), blocks=True, figure=figure)
+
+
+def _figure(rest: Raw) -> tuple[Raw, str]:
+    """Return the values at the end of a reply without the figure, and the figure or ""."""
+    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] != "!":
+        return rest, ""
+    return rest[:-1], figure_of(rest[-1])
 
 
 def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...]]:
@@ -98,6 +121,7 @@ class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
@@ -116,10 +140,18 @@ class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
         Pass `device_key` and `device_since` if a device token was passed and its signature is right.
         """
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
+        args = (
+            now,
+            operation,
+            challenge_field,
+            digests,
+            fixed_ends_ms,
+            is_fixed_code,
+        )
+        stats_key = stats_key or phone_key
         if not (device_key or ip_limit or refusal):
             # An argument costs a call 0.3 %, though it is empty.
-            return RunScript(self, (phone_key, counter_key, *guard_keys), args, self.replicas)
+            return RunScript(self, (phone_key, counter_key, stats_key, *guard_keys), args, self.replicas)
         args += (device_since,)
         limit_keys: tuple[str, ...] = ()
         if ip_limit is not None:
@@ -127,7 +159,7 @@ class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
         elif refusal is not None:
             args += refusal[1:]
         keys = self.places.keys(
-            phone_key, counter_key, guard_keys=guard_keys, limit_keys=limit_keys, device_key=device_key
+            phone_key, counter_key, stats_key, guard_keys=guard_keys, limit_keys=limit_keys, device_key=device_key
         )
         return RunScript(self, keys, args, self.replicas)
 
@@ -142,13 +174,15 @@ class Unverify(PlacedScript[bool]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
         """Take back the verification `operation`. With a guard, its sends count as unverified again."""
-        return RunScript(self, (phone_key, counter_key, *guard_keys), (now, operation, challenge_field))
+        keys = (phone_key, counter_key, stats_key or phone_key, *guard_keys)
+        return RunScript(self, keys, (now, operation, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""

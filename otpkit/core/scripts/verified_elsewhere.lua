@@ -14,5 +14,5 @@ if records[1] then
     end
   end
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
-  return { operation, 'proved', now, now + PROOF_TTL, fixed, 0, moves }
+  return { operation, 'proved', now, now + PROOF_TTL, fixed, 0, moves, apart }
 end

@@ -1,17 +1,18 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; RANGE_KEY… guard_keys: see reserve.lua; FIRST_LIMIT ip_limit: the IP
---       address's failures; MEMORY_KEY memory_key: it remembers this guess for a minute; DEVICE_KEY device_key: the time up to
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: see
+--       reserve.lua; FIRST_LIMIT ip_limit: the IP address's failures; MEMORY_KEY memory_key: it remembers this guess for a minute; DEVICE_KEY device_key: the time up to
 --       which the phone's device tokens are void]
--- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
+-- ARGV  1 now: in ms, or '', then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
 --       typed code is that one, or 0 [; 7 device_since: the time of the verification that made the device's token, in ms, or '';
 --       [; 8 ip_limit: its rates; without its key, 8… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:
---         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
+--         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]] [, figure]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
 --           or 0 before `moves`: what its sends count on other nodes (see moved.lua)
---         {'wrong', attempts_left [, repeated [, moves [, blocks]]]} blocks is 1 if this wrong code blocks the phone for strangers
+--         {'wrong', attempts_left [, repeated [, moves [, blocks]]] [, figure]} blocks is 1 if this wrong code blocks the phone for
+--           strangers; the figure is for the caller to count
 --         {'none'} there is no live challenge
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
@@ -22,22 +23,34 @@ local op, challenge_field = ARGV[2], ARGV[3]
 local phone = load_phone(now)
 
 -- The reply was lost, or the form was sent twice: return the same answer, counted once.
-local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
+local proof, failure = field(phone, 'p' .. op), phone.failures[1] and field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
   --# include repeated
   repeated(phone, 'p' .. op)
+  local apart
+  if label ~= '' and KEYS[STATS_KEY] == KEYS[1] and byte(proof, 13) == 0 then
+    local link = challenge_field
+    --# include served
+    apart = figure .. 'v'
+  end
   --# if elsewhere
   --# include moved proved_again
   --# end
-  return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1 }
+  return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1, apart }
 end
 if failure then
   --# include repeated
   repeated(phone, 'f' .. op)
+  local apart
+  if label ~= '' and KEYS[STATS_KEY] == KEYS[1] then
+    local link = challenge_field
+    --# include served
+    apart = figure .. 'w'
+  end
   --# if elsewhere
   --# include moved guessed_again
   --# end
-  return { operation, 'wrong', byte(failure, 7), 1 }
+  return { operation, 'wrong', byte(failure, 7), 1, apart }
 end
 
 local device_valid = (ARGV[7] or '') ~= ''
@@ -47,7 +60,6 @@ if device_valid then
 end
 
 --# include blocked
-local is_blocked, consecutive = blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE)
 local wait, limit, window = 0
 if phone.failures[1] then
   --# include rolling
@@ -79,30 +91,48 @@ elseif redis.call('EXISTS', KEYS[MEMORY_KEY]) == 0 then -- If it exists, this is
     end
   end
 end
-if ip_wait == 0 and is_blocked then return { operation, 'blocked' } end
+if ip_wait == 0 and is_blocked then
+  --# include refusal
+  refusal('lblocked')
+  return { operation, 'blocked' }
+end
 if ip_wait > 0 or wait > 0 then
-  --# include rolling describe limited
+  --# include rolling describe limited refusal
+  refusal(ip_wait >= wait and 'lip' or 'lfailures')
   if ip_wait >= wait then return limited(phone, challenge_field, 'ip', ip_wait, ip_limit, ip_window) end
   return limited(phone, challenge_field, 'failures', wait, limit, window)
 end
 if not challenge then return { operation, 'none' } end -- A guess without a challenge costs the phone nothing.
 
---# include pack contains
-local name = 'c' .. challenge_field
+local name, apart = 'c' .. challenge_field, nil -- apart: a figure that the caller counts.
+local counts = label ~= '' and not is_fixed
+local counts_here = counts and KEYS[STATS_KEY] ~= KEYS[1]
+--# include served
 --# guard counted
 -- It replaces a challenge: it has more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
-if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
+local is_right = is_fixed and ARGV[6] == '1'
+if not is_fixed then
+  local list, item = ARGV[4], sub(challenge, 23, 42)
+  --# include contains
+  is_right = is_contained
+end
+if is_right then
   local fixed = byte(challenge, 45)
   redis.call('SET', KEYS[2], consecutive > 0 and consecutive or '0', 'XX', 'KEEPTTL') -- Write the current value, or nothing.
   if REPLICAS > 0 then -- Keep it: unverify.lua restores it if too few replicas confirm.
     spent = sub(challenge, 1, 42) .. char(128 + byte(challenge, 43)) .. sub(challenge, 44, 45) .. char(min(consecutive, 255)) .. op
   end
   -- Write both at once: a proof beside a live challenge would be two grants for one code.
-  redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
+  local ends = now + PROOF_TTL
+  -- Both times are encoded as in pack.lua. Defining and calling its function would cost a hundredth of a call.
+  local times = char(now / 1099511627776, now / 4294967296 % 256, now / 16777216 % 256, now / 65536 % 256, now / 256 % 256, now % 256,
+    ends / 1099511627776, ends / 4294967296 % 256, ends / 16777216 % 256, ends / 65536 % 256, ends / 256 % 256, ends % 256, fixed)
+  redis.call('HSET', KEYS[1], 'p' .. op, times, name, spent)
   --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   --# end
+  if counts and not counts_here then apart = figure .. 'v' end
   --# guard verified
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then
@@ -114,10 +144,14 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
       end
     end
   end
-  return { operation, 'proved', now, now + PROOF_TTL, fixed }
+  if counts_here then
+    local what = 'v'
+    --# include tally
+  end
+  return { operation, 'proved', now, ends, fixed, apart }
 end
 
---# include keep prune
+--# include keep prune pack
 local wrong = byte(challenge, 43) + 1
 local left = max(0, ATTEMPTS - wrong)
 local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0
@@ -134,8 +168,13 @@ prune(phone, name)
 keep(phone, '86400000')
 if ip and redis.call('PTTL', KEYS[FIRST_LIMIT]) < ip.longest then redis.call('PEXPIRE', KEYS[FIRST_LIMIT], ip.life) end
 local blocks = consecutive + 1 == STRANGER_CONSECUTIVE
+if counts and not counts_here then apart = figure .. 'w' end
 --# if counting
 --# guard guessed
 --# end
-if blocks then return { operation, 'wrong', left, 0, '', 1 } end
-return { operation, 'wrong', left }
+if counts_here then
+  local what = 'w'
+  --# include tally
+end
+if blocks then return { operation, 'wrong', left, 0, '', 1, apart } end
+return { operation, 'wrong', left, apart }

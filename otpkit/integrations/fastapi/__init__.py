@@ -289,9 +289,11 @@ def _path(request: Request) -> str:
     return path if f"{path}/".startswith(f"{root}/") else f"{root}{path}"
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _form(request: Request) -> dict[str, str] | None:
+    """Return the form, or None if it is too long."""
     try:
-        return read_form(await read_bounded(request.stream(), MAX_BODY) or b"")
+        body = await read_bounded(request.stream(), MAX_BODY)
+        return None if body is None else read_form(body)
     except RuntimeError:  # A dependency, such as a CAPTCHA's, has already read the body as a form.
         return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
