@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -14,11 +15,11 @@ from typing import Any
 import pytest
 import requests
 from support.servers import unavailable
-from support.service import KEY, SECRET, Served, serving
+from support.service import KEY, SECRET, TRUSTED_KEY, Served, serving
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from otpkit import AsyncOTP, ConfigurationError, Policy, Template
+from otpkit import AsyncOTP, Budget, ConfigurationError, GatewayRejectedError, Guard, Policy, Template
 from otpkit.service import ApiKey, create_app
 from otpkit.service.doors import TwilioDoor
 from otpkit.settings import read_settings
@@ -339,6 +340,60 @@ def test_wrong_credentials_are_refused(stage: Served, phone: str, auth: tuple[st
     assert len(stage.outbox) == before
 
 
+def test_wrong_credentials_are_audited() -> None:
+    """The first is written at once. A request without credentials is no rejected key."""
+    with serving("memory://", "audited", doors=[TwilioDoor([SIGNUP])]) as stage:
+        post(stage, f"/Services/{SERVICE}/Verifications", {}, auth=None)
+        for _ in range(3):
+            post(stage, f"/Services/{SERVICE}/Verifications", {}, auth=(ACCOUNT, "wrong"))
+        deadline = time.monotonic() + 20
+        while not (entries := stage.post("/v1/audit", {}, key=TRUSTED_KEY).json()["entries"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert [(each["action"], each["count"]) for each in entries] == [("key_rejected", 1)]
+
+
+def test_weak_token_is_found_on_use(phone: str) -> None:
+    """Its digest does not show that it is short."""
+    weak = replace(SIGNUP, token_digest=sha256(b"weak").digest())
+    with serving("memory://", "weak", doors=[TwilioDoor([weak])]) as stage:
+        answer = post(
+            stage, f"/Services/{SERVICE}/Verifications", {"To": phone, "Channel": "sms"}, auth=(ACCOUNT, "weak")
+        )
+        assert problem(answer) == (500, 20500)
+        assert len(stage.outbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (GatewayRejectedError("", category="connection"), (503, 20503)),
+        (GatewayRejectedError("", category="account"), (503, 20503)),
+        (GatewayRejectedError("", category="number"), (400, 60200)),
+        (GatewayRejectedError("", category="rate_limit", retry_after=30), (429, 20429)),
+    ],
+)
+def test_rejection_by_gateway_has_a_code(
+    stage: Served, phone: str, error: GatewayRejectedError, expected: tuple[int, int]
+) -> None:
+    stage.outbox.reject_next(error)
+    assert problem(start(stage, phone)) == expected
+
+
+def test_guard_refuses_with_a_code(phone: str) -> None:
+    options = {"guard": Guard(mode="enforce", risk=lambda _: "refuse")}
+    with serving("memory://", "guard", otp_options=options, doors=[TwilioDoor([SIGNUP])]) as stage:
+        assert problem(start(stage, phone)) == (403, 60410)
+        assert len(stage.outbox) == 0
+
+
+def test_spent_budget_has_a_code(phone: str) -> None:
+    options = {"budgets": [Budget("0.01 CNY/day", key="twilio")], "prices": {"CN": "0.05 CNY"}}
+    with serving("memory://", "budget", otp_options=options, doors=[TwilioDoor([SIGNUP])]) as stage:
+        assert problem(start(stage, phone)) == (429, 20429)
+        assert len(stage.outbox) == 0
+
+
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic bm9jb2xvbg==", f"Bearer {TOKEN}", "Basic \xff"])
 def test_unreadable_credentials_are_refused(stage: Served, header: str) -> None:
     answer = post(stage, f"/Services/{SERVICE}/Verifications", {}, auth=None, headers={"Authorization": header})
@@ -459,6 +514,16 @@ def test_wrong_settings_are_named(changes: dict[str, Any], words: str) -> None:
         settings_with({**TABLE, **changes})
     assert words in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+def test_budget_may_be_of_a_service() -> None:
+    budgets = {"OTPKIT_BUDGETS": json.dumps([{"amount": "30 CNY/day", "key": "twilio"}])}
+    prices = {"OTPKIT_PRICES": json.dumps({"CN": "0.05 CNY"})}
+    services = {"OTPKIT_TWILIO_VERIFY": json.dumps({"twilio": TABLE})}
+    [budget] = read_settings(SETTINGS | budgets | prices | services, serves=True).otp["budgets"]
+    assert budget.key == "twilio"
+    with pytest.raises(ConfigurationError, match="is for no API key"):
+        read_settings(SETTINGS | budgets | prices, serves=True)
 
 
 def test_services_are_distinct() -> None:
