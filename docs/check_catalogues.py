@@ -25,6 +25,7 @@ TRANSLATED = (
     "guides/flask",
     "guides/fastapi",
     "guides/django",
+    "guides/leave-twilio-verify",
     "gateways/alidayu",
     "gateways/aliyun",
     "gateways/tencent",

@@ -151,6 +151,21 @@ class OperatorTable(Table):
     role: str = "viewer"  # `Operator` checks it.
 
 
+class VerifyTable(Table):
+    """The table `[twilio_verify.NAME]`: a service of Twilio Verify whose clients call `otpkit serve` instead.
+
+    `VerifyService` explains and checks the fields.
+    """
+
+    service_sid: str
+    account_sid: str
+    auth_token: SecretStr | None = None
+    auth_token_sha256: str | None = None
+    purpose: str
+    api_key_sid: str | None = None
+    ip_rate_limit: str | None = None
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -158,6 +173,7 @@ class _Settings(BaseSettings):
     telemetry: Telemetry = Telemetry()
     keys: str | None = None  # JSON, like all tables with free names
     operators: str | None = None
+    twilio_verify: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -198,6 +214,7 @@ def known_settings() -> dict[str, Setting]:
         found += [Setting((table, name), variable_of(table, name), False) for name in fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
+    found.append(Setting(("twilio_verify",), "OTPKIT_TWILIO_VERIFY", True))
     found += [_file_of(each) for each in found if takes_file(each.variable)]
     return {"_".join(setting.path).upper(): setting for setting in found}
 

@@ -44,6 +44,10 @@ NOT_RUN = {
         "it writes the file that tests/api compares with what the same program prints"
     ),
     ("", "pip install django-allauth"): _INSTALLS,
+    (
+        "docs/guides/leave-twilio-verify.md",
+        'const client = require("twilio")("AC00000000000000000000000000000001", process.env.KEY);',
+    ): "tests/service/test_twilio_door.py runs the same calls, where the SDK for Node.js is installed",
     ("docs/operating/deploy.md", "docker compose build"): _DEPLOYED,
     ("docs/operating/deploy.md", "docker compose run --rm otpkit doctor --config /etc/otpkit/otpkit.toml"): _DEPLOYED,
     ("docs/operating/deploy.md", 'KEY="$(docker run --rm otpkit:0.1.0 keygen)"'): _DEPLOYED,
