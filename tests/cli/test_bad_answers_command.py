@@ -31,7 +31,7 @@ def guarded(configured: dict[str, str], sandbox: Sandbox) -> Iterator[dict[str, 
             "OTPKIT_TURNSTILE_SECRET_KEY": "sandbox-secret",
             "OTPKIT_TURNSTILE_HOSTNAMES": "localhost",
             "OTPKIT_TURNSTILE_BASE_URL": address.base_url,
-            "OTPKIT_TURNSTILE_TIMEOUT": "1",
+            "OTPKIT_TURNSTILE_TIMEOUT": "3",
         }
 
 
@@ -64,7 +64,7 @@ def test_answers_are_judged(guarded: dict[str, str], sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("fault", ["http_500", "not_json", "drop", "late"])
 def test_bad_provider_is_told(guarded: dict[str, str], sandbox: Sandbox, fault: Any) -> None:
-    sandbox.add_fault(Fault(fault, api=API, delay=3 if fault == "late" else None))
+    sandbox.add_fault(Fault(fault, api=API, delay=6 if fault == "late" else None))
     answer = sandbox.solve_captcha(SolvedCaptcha("turnstile", action="signup"))
     status, code, text = ask(guarded, "--captcha", answer)
     assert (status, code) == (EXIT_STATUS[CaptchaUnavailableError], "captcha_unavailable")
