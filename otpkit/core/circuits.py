@@ -94,7 +94,7 @@ def open_circuit(config: Config, name: object, seconds: object, operator: Operat
     note = config.scripts.note_gateway(
         notes_key=notes_key(config), now=config.now_arg(), field=f"H:{member.name}", value=seconds * 1000
     )
-    return _by_hand(config, "open_circuit", "circuit_opened", member, operator, run(note))
+    yield from _by_hand(config, "open_circuit", "circuit_opened", member, operator, run(note))
 
 
 def close_circuit(config: Config, name: object, operator: Operator) -> Flow[None]:
@@ -103,7 +103,7 @@ def close_circuit(config: Config, name: object, operator: Operator) -> Flow[None
     close = config.scripts.close_circuit(
         gateways_key=gateways_key(config), notes_key=notes_key(config), now=config.now_arg(), name=member.name
     )
-    return _by_hand(config, "close_circuit", "circuit_closed", member, operator, run(close))
+    yield from _by_hand(config, "close_circuit", "circuit_closed", member, operator, run(close))
 
 
 def _by_hand(
