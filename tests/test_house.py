@@ -115,7 +115,7 @@ LIBRARIES = {
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},
-    "rich": {"cli.output", "cli.simulate"},
+    "rich": {"cli.output", "cli.simulate", "cli.stats"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
         "sandbox.widget",
@@ -131,6 +131,7 @@ LIBRARIES = {
         "cli.serving",
         *("cli.durations", "cli.gateways"),
         "cli.simulate",
+        "cli.stats",
     },
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},
