@@ -1,11 +1,12 @@
 """The checks beside the README's own test command. `.ci/run` calls them; `nox -l` lists them.
 
 They run in the environment that nox is installed in (`pip install -e '.[dev]'`), so that they need no network.
-`lowest`, `python313` and `wheel` make environments of their own.
+`lowest`, `python313`, `wheel` and `image` make environments of their own.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def lowest(session: nox.Session) -> None:
 def python313(session: nox.Session) -> None:
     """Try each extra on Python 3.13."""
     session.run(".ci/python313", external=True)
+
+
+@nox.session
+def base(session: nox.Session) -> None:
+    """Write the Debian that `python313` and `image` use to the file that OTPKIT_BASE names, so that it is made once."""
+    session.run(".ci/base", os.environ["OTPKIT_BASE"], external=True)
+
+
+@nox.session
+def image(session: nox.Session) -> None:
+    """Build the image of examples/deploy, start it without privileges, and sign up through it."""
+    session.run(".ci/image", sys.executable, external=True)
 
 
 @nox.session

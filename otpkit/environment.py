@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from otpkit import captcha, gateways
 from otpkit.captcha.base import Captcha
 from otpkit.core.checks import nearest, problems_of
+from otpkit.core.secret_files import explained, read_secrets, takes_file
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.failover import Failover, Route
@@ -148,12 +149,28 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
     Raises:
         ConfigurationError: variables are missing or wrong. The error names each of them, and its expected value.
     """
-    given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
+    given, unread = read_variables(environ)
+    for name in overrides:
+        unread.pop(variable_of("", name), None)  # The argument counts, whatever the file has.
     reader = Reader(given, overrides.get("gateway"))
     arguments = reader.arguments(name for name in ARGUMENTS if name not in overrides)
-    if reader.problems:
-        raise ConfigurationError(problems=[placed(each, each.field) for each in reader.problems])
+    problems = dict.fromkeys((*explained(reader.problems, unread), *unread.values()))
+    if problems:
+        raise ConfigurationError(problems=[placed(each, each.field) for each in problems])
     return arguments | dict(overrides)
+
+
+def read_variables(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, FieldProblem]]:
+    """Return the variables that are set, with secrets from files, and by variable the problem with its file."""
+    given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
+    return read_secrets(given, _secret_variables())
+
+
+@cache
+def _secret_variables() -> tuple[str, ...]:
+    """Return the variables whose value may be in a file."""
+    names = (variable_of(table, name) for table, settings in tables().items() for name in settings)
+    return tuple(name for name in dict.fromkeys(names) if takes_file(name))
 
 
 def placed(problem: FieldProblem, where: str) -> FieldProblem:
@@ -164,6 +181,12 @@ def placed(problem: FieldProblem, where: str) -> FieldProblem:
     elif problem.problem.startswith(where):
         text = problem.problem
     return problem._replace(field=where, problem=text)
+
+
+def safe_variable(name: str, given: Mapping[str, str]) -> str:
+    """Return the variable for a wrong entry of `safe_phones` or `safe_networks`: that of the file if it is alone."""
+    listed, file = variable_of("guard", name), variable_of("guard", f"{name}_file")
+    return file if file in given and listed not in given else listed
 
 
 def price_variable(field: str) -> str:
@@ -319,6 +342,7 @@ class Reader:
             found = Guard(**options)
         except ConfigurationError as error:
             variables["captcha"] = variables[chosen]
+            variables |= {name: safe_variable(name, self._given) for name in ("safe_phones", "safe_networks")}
             self.problems += (each._replace(field=variables[each.field]) for each in problems_of(error, "mode"))
         return None if len(self.problems) > before else found
 

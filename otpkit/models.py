@@ -175,14 +175,15 @@ class Event:
     `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
     gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the
     server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call, for `sent` that of the
-    gateway's part of it. `phone_id` is a keyed pseudonym: it is the same for the same phone, and does not reveal the
-    phone. `outcome` is the delivery of an issue, the `code` of an error, the way in which a gateway failed, `alert` or
-    `refused` of a budget, or "". For `sent` it is `accepted`, `rejected` or `uncertain`. For the guard it is `captcha`,
-    `refused`, `observed` (nothing was refused in that mode), `error` (`Guard.risk` failed), `allowed`, `blocked` or
-    `cleared`; for a captcha `required`, `passed`, `rejected`, or `unavailable` (its provider did not answer). For
-    `operator` it is the action, and `detail` the operator's name. `gateway` is the name of the gateway that served or failed, `channel` the channel of its message (`sms` or
-    `voice`), `region` the phone's region, and `scope` the scope of the limit that refused. `detail` has one or two more
-    words: the gateway that served, the scope of a limit, a gateway's code, the class of its exception, or the budget.
+    gateway's part of it, and for a receipt the time since the send. `phone_id` is a keyed pseudonym: it is the same for
+    the same phone, and does not reveal the phone. `outcome` is the delivery of an issue, the `code` of an error, the
+    way in which a gateway failed, `alert` or `refused` of a budget, or "". For `sent` it is `accepted`, `rejected` or
+    `uncertain`. For the guard it is `captcha`, `refused`, `observed` (nothing was refused in that mode), `error`
+    (`Guard.risk` failed), `allowed`, `blocked` or `cleared`; for a captcha `required`, `passed`, `rejected`, or
+    `unavailable` (its provider did not answer). For `operator` it is the action, and `detail` the operator's name.
+    `gateway` is the name of the gateway that served or failed, `channel` the channel of its message (`sms` or `voice`),
+    `region` the phone's region, and `scope` the scope of the limit that refused. `detail` has one or two more words:
+    the gateway that served, the scope of a limit, a gateway's code, the class of its exception, or the budget.
     `reasons` are the scopes that are over their allowance, or the words of `Guard.risk`; the first one is also the
     `detail`. For a budget they are the share of an alert, or what is used up. Unknown values are "", None or ().
 

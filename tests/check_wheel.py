@@ -24,6 +24,7 @@ MISSING = {  # Code that fails without an extra: words of its error.
     "from otpkit.sandbox import create_app": "otpkit[sandbox]",
     "from otpkit.cli import main; main()": "pip install 'otpkit[cli]'",
     "from otpkit.service import create_app": "pip install 'otpkit[service]'",
+    "from otpkit.telemetry import PrometheusListener": "pip install 'otpkit[prometheus]'",
     "import otpkit.web.schemas": "pip install 'otpkit[json]'",
 }
 STORY = f"""

@@ -509,6 +509,44 @@ def test_guard_in_a_file_reaches_the_service(tmp_path: Any) -> None:
     assert (guard.mode, guard.captcha.name, len(guard.safe_phones)) == ("enforce", "turnstile", 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "shown"),
+    [("safe_networks", "203.0.{}.0/99", "203.0.1.0/99"), ("safe_phones", "+8612{:09d}", "+*********0001")],
+)
+def test_first_wrong_entries_of_a_long_list_are_named(tmp_path: Any, name: str, line: str, shown: str) -> None:
+    """And how many more there are, by the variable of the file. A phone shows its last digits alone."""
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(map(line.format, range(1, 100_001))))
+    variable = f"OTPKIT_GUARD_{name.upper()}_FILE"
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(GUARDED | {variable: str(listed)})
+    assert {each.field for each in refused.value.problems} == {variable}
+    assert len(refused.value.problems) == 11
+    assert shown in str(refused.value)
+    assert "99,990 more of the entries are wrong" in str(refused.value)
+    assert "+8612000000001" not in str(refused.value)
+    assert len(str(refused.value)) < 4_000
+
+
+def test_entry_beside_a_file_is_named_by_the_list(tmp_path: Any) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("203.0.113.0/24\n")
+    given = {"OTPKIT_GUARD_SAFE_NETWORKS": "x", "OTPKIT_GUARD_SAFE_NETWORKS_FILE": str(listed)}
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(GUARDED | given)
+    assert [each.field for each in refused.value.problems] == ["OTPKIT_GUARD_SAFE_NETWORKS"]
+
+
+def test_million_safe_entries_are_taken(tmp_path: Any) -> None:
+    """In seconds of processor time, once."""
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(f"+86138{number:08d}" for number in range(1_000_000)))
+    start = time.process_time()
+    guard = read_settings(GUARDED | {"OTPKIT_GUARD_SAFE_PHONES_FILE": str(listed)}).otp["guard"]
+    assert len(guard.safe_phones) == 1_000_000
+    assert time.process_time() - start < 30
+
+
 def test_many_safe_networks_are_found_fast() -> None:
     """By their length, not one after another."""
     guard = Guard(safe_networks=[f"81.{i >> 8}.{i & 255}.0/24" for i in range(65_536)] + ["2a01:db8::/48"])

@@ -5,6 +5,7 @@ The only exception is `numbers`, which prints the numbers of the user's own tabl
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -21,6 +22,7 @@ from otpkit.cli.console import KEY_BYTES, console, operator_key
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
 from otpkit.cli.gateways import gateways
 from otpkit.cli.guarding import guard
+from otpkit.cli.health import healthcheck
 from otpkit.cli.output import (
     challenge_row,
     delivery_row,
@@ -75,6 +77,8 @@ def run() -> int:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # A console that can't show Chinese still shows the rest.
     as_json = wants_json(sys.argv[1:])
+    if as_json:  # A warning in the log would stand beside the one object on standard error.
+        logging.getLogger("otpkit").addHandler(logging.NullHandler())
     try:
         return app(prog_name="otpkit", standalone_mode=False) or 0
     except OTPError as error:
@@ -369,7 +373,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (stats, audit, audit_keys, sandbox, serve, console, operator_key, demo, simulate):
+for _command in (stats, audit, audit_keys, sandbox, serve, healthcheck, console, operator_key, demo, simulate):
     app.command()(_command)
 app.add_typer(gateways)
 app.add_typer(guard)

@@ -42,11 +42,11 @@ EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
     RefusedError: 12,
 }
 HELP: Final = (
-    "Exit status: 0 success; 1 finding of doctor or numbers, or output that can't be written; 2 wrong usage or "
-    "settings; 3 not a mobile number, or its region is not allowed; 4 code not verified; 5 token not valid; 6 limit "
-    "reached; 7 phone blocked; 8 message rejected by the gateway; 9 store unavailable; 10 captcha required; 11 captcha "
-    "unavailable; 12 refused by Guard.risk; 130 interrupted. With --json the error is one JSON object on standard "
-    "error."
+    "Exit status: 0 success; 1 finding of doctor, numbers or healthcheck, or output that can't be written; 2 wrong "
+    "usage or settings; 3 not a mobile number, or its region is not allowed; 4 code not verified; 5 token not valid; "
+    "6 limit reached; 7 phone blocked; 8 message rejected by the gateway; 9 store unavailable; 10 captcha required; "
+    "11 captcha unavailable; 12 refused by Guard.risk; 130 interrupted. With --json the error is one JSON object on "
+    "standard error."
 )
 
 _EVIDENCE: Final = (

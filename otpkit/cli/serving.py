@@ -46,7 +46,7 @@ def sandbox(
     from otpkit.sandbox import Address, Sandbox, serve
 
     def ready(listening: Address) -> None:
-        address = Address(_reachable(listening.host), listening.port)
+        address = Address(reachable(listening.host), listening.port)
         variables = {
             "OTPKIT_GATEWAY": "alidayu",
             "OTPKIT_ALIDAYU_BASE_URL": address.gateway_url,
@@ -118,7 +118,7 @@ def demo(
         serve_page(typer.echo, host, port)
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """Return the address at which this machine can reach a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 

@@ -83,7 +83,7 @@ def audited(
         refusal = error
     if refusal is not None:
         problem = f"Nothing was done, because the action can't be written to the audit. {refusal.problem}"
-        raise type(refusal)(problem, refusal.remedy)
+        raise type(refusal)(problem, refusal.remedy) from refusal.__cause__
     try:
         result = yield from flow
     except OTPError as error:

@@ -8,6 +8,8 @@ from typing import ParamSpec, Self, TypeVar
 
 from otpkit.errors import ConfigurationError, FieldProblem
 
+_MOST_ENTRIES = 10  # A list may have a million entries, and a person reads the error.
+
 P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")
@@ -48,6 +50,14 @@ class Checks:
     def add(self, field: str, problem: str, remedy: str) -> None:
         """Record a problem of a field. `problem` and `remedy` are sentences, as in `ConfigurationError`."""
         self._problems.append(FieldProblem(field, problem, remedy))
+
+    def first(self, field: str, wrong: Iterable[tuple[str, str]]) -> None:
+        """Record the problems and remedies of a list's wrong entries: the first ten, and how many more there are."""
+        found = list(wrong)
+        for problem, remedy in found[:_MOST_ENTRIES]:
+            self.add(field, problem, remedy)
+        if (more := len(found) - _MOST_ENTRIES) > 0:
+            self.add(field, f"{more:,} more of the entries are wrong.", "Correct them, or leave them out.")
 
     def passed(self, *fields: str) -> bool:
         """Return True if none of these fields has a problem so far."""

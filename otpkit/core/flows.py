@@ -407,7 +407,9 @@ class Flows:
                 report = Report(each.subject, "receive")
                 report.operation_id = each.operation if len(each.operation) == ID_BYTES else b""
                 detail = f"{name} {each.delivery.result_code}".strip()
-                yield from self._tell(report, _ARRIVED[each.delivery.state], detail=detail, gateway=name)
+                if config.listener is not None:
+                    event = _ARRIVED[each.delivery.state]
+                    yield Emit(report.event(event, detail=detail, gateway=name, duration_ms=found.elapsed_ms))
         if receipts[0].keys[0] == receipts[0].keys[1]:
             yield from add(config, new_id(), figures)
 
@@ -590,9 +592,9 @@ class Flows:
         yield Emit(report.done(done, result, round(1000 * (elapsed_s() - began_s))))
         return result
 
-    def _tell(self, report: Report, name: str, *, detail: str = "", gateway: str = "") -> Flow[None]:
+    def _tell(self, report: Report, name: str) -> Flow[None]:
         if self._config.listener is not None:
-            yield Emit(report.event(name, detail=detail, gateway=gateway))
+            yield Emit(report.event(name))
 
 
 def _op_of(delivery: Delivery) -> bytes:

@@ -24,9 +24,6 @@ _NAME: Final = r"[!-9;-~]{1,64}"  # Of a gateway.
 _WORD: Final = r"[a-z_]{1,32}"
 _REGION: Final = r"[A-Z]{2}|001|\*"
 _TIME: Final = ".{6}"  # Of phone.lua, in binary.
-_PAIR: Final = r"(?:[A-Z]{2}|\*) (?:[a-z0-9_-]{1,24}|\.|\*)"  # A region and a gateway.
-_COUNTED: Final = rf"(?:[au]{_AMOUNT}|d[0-9]{{1,2}}|[frvw]|[lg]{_WORD})"  # See fold.lua.
-_FIGURE: Final = f"{_PAIR} {_COUNTED}"
 _OVERRIDE: Final = "(?:[ab].{6})?"
 
 
@@ -97,13 +94,17 @@ _ENTRY: Final = (
     Field("times", _COUNT),
 )
 
+_PAIR: Final = rf"(?:{_REGION}) (?:{_NAME})"
+_FIGURE: Final = r"(?:[au][0-9]{1,10}|d[0-9]{1,3}|[rfvw]|[lg][a-z_]{1,32})"
+_FIGURES: Final = rf"(?:{_PAIR} {_FIGURE}=-?{_COUNT}(?:,{_FIGURE}=-?{_COUNT})*\n)*"
+
 KINDS: Final = (
     StoredKind(
         "phone",
         rf"\{{{_ID}\}}:p",
         "hash",
         (
-            Field("s.{16}", f"{_TIME}{_TIME}[paudfr].{{12}}(?:.{{8}})?\x00?", "opaque"),
+            Field("s.{16}", f"{_TIME}{_TIME}[paudfr].{{12}}(?:.{{8}})?", "opaque"),
             Field("c.{8}", rf"{_TIME}.{{36}}[\x00-\x0a\x80-\x8a\xff][\x00\x06-\x0a][\x00\x01](?:.{{17}})?", "opaque"),
             Field("f.{16}", rf"{_TIME}[\x00-\x0a]", "opaque"),
             Field("p.{16}", rf"{_TIME}{_TIME}[\x00\x01](?:.{{16}})?", "opaque"),
@@ -176,15 +177,16 @@ KINDS: Final = (
         r"\{stats\}:s",
         "hash",
         (
-            Field(f".{{3}} {_FIGURE}", f"-?{_COUNT}"),
-            Field("open", rf"{_HOUR} {_COUNT}\n(?:{_HOUR} {_FIGURE}\n)*"),
-            Field(f"h{_HOUR}|d[0-9]{{4,5}}", rf"(?:{_PAIR} {_COUNTED}=-?{_COUNT}(?:,{_COUNTED}=-?{_COUNT})*\n)*"),
-            Field("first", f"{_HOUR} [0-9]{{4,5}}"),
+            Field(f".{{3}} {_PAIR} {_FIGURE}", f"-?{_COUNT}"),
+            Field("open", rf"{_HOUR} {_COUNT}\n(?:{_HOUR} {_PAIR} {_FIGURE}\n)*"),
+            Field(f"h{_HOUR}", _FIGURES),
+            Field("d[0-9]{5}", _FIGURES),
+            Field("first", f"{_HOUR} [0-9]{{5}}"),
             Field("recent", "(?:.{6}){1,256}", "opaque"),
         ),
         400 * _DAY_S,
     ),
-    StoredKind("figures' memory", rf"\{{stats\}}:s:{_ID}(?::r)?", "string", _string(""), 60),
+    StoredKind("figures' memory", rf"\{{stats\}}:s:{_ID}(?::[a-z]{{1,8}})?", "string", _string(""), 60),
     StoredKind("operators' actions", r"\{audit\}:o", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind("security events", r"\{audit\}:s", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind(

@@ -187,12 +187,14 @@ def _texts(name: str, values: Any) -> frozenset[str]:
 
 
 def _networks(values: Any) -> frozenset[str]:
-    found = set()
+    found: set[str] = set()
+    wrong: list[tuple[str, str]] = []
     with Checks() as checks:
-        for text in checks.of("safe_networks", _texts, "safe_networks", values) or ():
+        for text in sorted(checks.of("safe_networks", _texts, "safe_networks", values) or ()):
             try:
                 found.add(str(ipaddress.ip_network(text, strict=False)))
             except ValueError:
                 problem = f"Guard.safe_networks: {text!r:.50} is not a network."
-                checks.add("safe_networks", problem, 'Write it like "203.0.113.0/24" or "2001:db8::/48".')
+                wrong.append((problem, 'Write it like "203.0.113.0/24" or "2001:db8::/48".'))
+        checks.first("safe_networks", wrong)
     return frozenset(found)

@@ -11,8 +11,9 @@ from otpkit.core.addresses import network_of, read_address, read_network, read_v
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import ID_BYTES, Keys, encode_id
 from otpkit.core.routing import Routing
-from otpkit.errors import ConfigurationError, PhoneError
+from otpkit.errors import PhoneError
 from otpkit.guard.options import OTHERS, Fallback, Guard
+from otpkit.models import mask
 from otpkit.phone import has_many_ranges, parse
 from otpkit.policy import Policy
 
@@ -177,14 +178,15 @@ def safe_phones(guard: Guard, policy: Policy) -> frozenset[str]:
     Raises:
         ConfigurationError: some are not mobile numbers of the policy's regions. The error names each of them.
     """
-    found = set()
+    found: set[str] = set()
+    wrong: list[tuple[str, str]] = []
     with Checks() as checks:
-        for text in guard.safe_phones:
+        for text in sorted(guard.safe_phones):
             try:
                 found.add(parse(text, policy.regions, policy.default_region))
             except PhoneError as error:
-                problem, remedy = f"Guard.safe_phones: {error.problem}", error.remedy
-                checks.of("guard.safe_phones", _raise, problem, remedy)
+                wrong.append((f"Guard.safe_phones: {mask(text)}: {error.problem}", "Correct it, or leave it out."))
+        checks.first("guard.safe_phones", wrong)
     return frozenset(found)
 
 
@@ -193,7 +195,3 @@ def check_captchas(guard: Guard, routing: Routing) -> None:
     with Checks() as checks:
         for purpose in guard.captchas().keys() - {OTHERS}:
             checks.of("guard.captcha", routing.require_template, purpose, "Guard.captcha")
-
-
-def _raise(problem: str, remedy: str) -> None:
-    raise ConfigurationError(problem, remedy)

@@ -211,7 +211,7 @@ class Screening:
         if answer == "unavailable":
             if not isinstance(protection.fallback, Captcha):
                 return CaptchaUnavailableError(
-                    f"The captcha's provider ({captcha.name}) did not answer. Nothing was sent.",
+                    f"{self._failure} Nothing was sent.",
                     "Try again later, or set Guard.fallback to a captcha that needs no provider.",
                 )
             captcha = protection.fallback

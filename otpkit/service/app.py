@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from otpkit import AsyncOTP, ConfigurationError, OTPError
 from otpkit.gateways.base import Push
 from otpkit.service.capabilities import Capabilities
+from otpkit.service.doors.base import Door, DoorContext
 from otpkit.service.keys import KNOWN, ApiKey, Keyring, require_receipts_secret
 from otpkit.service.metrics import CONTENT_TYPE, Metrics
 from otpkit.service.middleware import ServiceMiddleware, log_fault
@@ -43,6 +44,7 @@ def create_app(
     receipts_secret: str | None = None,
     public_url: str | None = None,
     operators: Iterable[Operator] = (),
+    doors: Iterable[Door] = (),
 ) -> ASGIApp:
     """Return the service as an ASGI application.
 
@@ -57,19 +59,21 @@ def create_app(
         receipts_secret: the secret in the URL that gateways push receipts to. With None, receipts are not accepted.
         public_url: the start of that URL as the gateway knows it. Set it if a proxy changes the URL: Twilio signs it.
         operators: the people who may use the console at `/console`. Without any, there is no console.
+        doors: the APIs of other services to offer, such as `otpkit.service.doors.TwilioDoor`.
 
     Returns:
         The application.
 
     Raises:
-        ConfigurationError: a key, a secret, a purpose or an operator is not valid.
+        ConfigurationError: a key, a secret, a purpose, an operator or a door is not valid.
     """
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
-    routes = list(service.routes())
+    routes, purposes = list(service.routes()), service.purposes
+    for door in doors:
+        routes += door.routes(service.door_context)
+        purposes |= door.purposes
     if people := tuple(operators):
-        routes += console_routes(
-            otp, people, purposes=service.purposes, forwarded_hops=forwarded_hops, public_url=public_url
-        )
+        routes += console_routes(otp, people, purposes=purposes, forwarded_hops=forwarded_hops, public_url=public_url)
     router = Router(routes, redirect_slashes=False)
     return ServiceMiddleware(router, routes, service.metrics)
 
@@ -138,6 +142,16 @@ class _Service:
     def purposes(self) -> frozenset[str]:
         """The purposes of all keys."""
         return self._keys.purposes
+
+    @property
+    def door_context(self) -> DoorContext:
+        """The parts of the service that a door needs."""
+        return DoorContext(
+            otp=self._otp,
+            capabilities=self._capabilities,
+            count_rejected=self._rejected.count,
+            url_of=self._host_of,
+        )
 
     def routes(self) -> Iterable[Route]:
         """Yield every route."""
@@ -223,9 +237,11 @@ class _Service:
             _log.warning("Rejected receipts for the gateway %s: the push has more than %d bytes.", gateway, most)
             raise
 
+    def _host_of(self, request: Request) -> str:
+        return self._public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+
     def _url_of(self, request: Request) -> str:
-        scope = request.scope
-        host = self._public_url or f"{scope['scheme']}://{request.headers.get('host', '')}"
+        scope, host = request.scope, self._host_of(request)
         path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         return f"{host}{path}?{query}" if query else f"{host}{path}"
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from otpkit import AsyncOTP
 from otpkit.listening import listen
 from otpkit.service.app import create_app, create_console
+from otpkit.service.doors import doors_of
 from otpkit.service.metrics import Metrics
 from otpkit.service.server import serve
 from otpkit.settings import Operator, Settings
@@ -55,6 +56,7 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         receipts_secret=settings.service.receipts_secret,
         public_url=settings.service.public_url,
         operators=settings.operators,
+        doors=doors_of(settings),
     )
 
     async def stop() -> None:
@@ -90,7 +92,7 @@ def run_console(
     app = create_console(
         otp,
         operators,
-        purposes=frozenset().union(*(key.purposes for key in settings.keys)),
+        purposes={each.purpose for each in settings.verify_services}.union(*(key.purposes for key in settings.keys)),
         forwarded_hops=settings.service.forwarded_hops,
         public_url=settings.service.public_url,
     )

@@ -15,14 +15,27 @@ from otpkit.core.checks import nearest, problems_of
 from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
-from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
+from otpkit.core.secret_files import explained
+from otpkit.environment import ARGUMENTS, Reader, placed, price_variable, safe_variable
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
+from otpkit.settings.doors import VerifyService, require_distinct_services
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, Telemetry, check, known_settings
+from otpkit.settings.tables import (
+    MUST,
+    SENTENCE,
+    Key,
+    OperatorTable,
+    Service,
+    Table,
+    Telemetry,
+    VerifyTable,
+    check,
+    known_settings,
+)
 from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
@@ -40,13 +53,18 @@ _EXPECTED: Final = {
     "model_type": "must be a table",
     "bool_type": "must be true or false",
 }
+_BY_NAME: Final[Mapping[str, type[Table]]] = {
+    "keys": Key,
+    "operators": OperatorTable,
+    "twilio_verify": VerifyTable,
+}  # tables with free names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
     """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service.
 
-    `listeners` are those of `[telemetry]`.
+    `listeners` are those of `[telemetry]`. `verify_services` are the services of Twilio Verify to stand in for.
     """
 
     otp: Mapping[str, Any]
@@ -55,6 +73,7 @@ class Settings:
     service: Service
     telemetry: Telemetry
     listeners: tuple[Listener, ...]
+    verify_services: tuple[VerifyService, ...] = ()
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -78,7 +97,26 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
         service=reading.service,
         telemetry=reading.telemetry,
         listeners=reading.listeners,
+        verify_services=reading.verify_services,
     )
+
+
+def read_service(environ: Mapping[str, str], path: str | None = None) -> Service:
+    """Return the table `[service]` alone, such as the address to listen on. Mistakes in other tables are ignored.
+
+    Args:
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+
+    Raises:
+        ConfigurationError: the file can't be read, or the table is wrong.
+    """
+    sources = [read_environment(environ)] + ([] if path is None else [read_file(path)])
+    try:
+        return check(*({"service": source.nested().get("service", {})} for source in sources)).service
+    except ValidationError as error:
+        names = [".".join(map(str, each["loc"])) for each in _errors(error)]
+    raise ConfigurationError(f"{' and '.join(names)} can't be used.", "Run `otpkit doctor`, which says what is wrong.")
 
 
 class Reading:
@@ -104,6 +142,14 @@ class Reading:
         self._given: dict[str, Given] = {}
         for source in reversed(self._sources):
             self._given |= source.known
+        environment, *files = self._sources
+        # A variable in the environment replaces a file that the settings' file names.
+        self._unread = {
+            variable: each
+            for file in files
+            for variable, each in file.unread.items()
+            if variable not in environment.known
+        } | environment.unread
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
@@ -111,10 +157,13 @@ class Reading:
         self.listeners, telemetry = self._read_listeners()
         self.keys, keys = self._read_keys(serves=serves)
         self.operators, operators = self._read_operators()
+        self.verify_services, doors = self._read_verify_services()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *telemetry, *keys, *operators)))
-        parts = (each for name in ARGUMENTS for each in self.of_part(name))
+        parts = [each for name in ARGUMENTS for each in self.of_part(name)]
+        unread = [each for each in self._unread.values() if each not in parts]
+        people = (*keys, *operators, *doors)
+        self.others = tuple(dict.fromkeys((*names, *unread, *self._beside(), *tables, *telemetry, *people)))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
     def of_part(self, name: str) -> list[FieldProblem]:
@@ -126,7 +175,7 @@ class Reading:
         for name in ARGUMENTS:
             reader = Reader(self._texts)
             arguments = reader.arguments([name])
-            self._of_part[name] = reader.problems
+            self._of_part[name] = explained(reader.problems, self._unread)
             if not reader.problems:
                 found |= arguments
         if "redis" in found:
@@ -137,7 +186,7 @@ class Reading:
             self._try("namespace", "OTPKIT_NAMESPACE", check_namespace, found["namespace"])
         if "guard" in found and not self._of_part["policy"]:
             policy = found.get("policy", DEFAULT_POLICY)
-            self._try("guard", "OTPKIT_GUARD_SAFE_PHONES", safe_phones, found["guard"], policy)
+            self._try("guard", safe_variable("safe_phones", self._texts), safe_phones, found["guard"], policy)
         if found.keys() >= {"gateway", "template"} and not self._of_part["policy"]:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
@@ -166,7 +215,7 @@ class Reading:
 
     def _check_owners(self) -> None:
         """Check that each budget of an API key is for one that there is."""
-        names = {key.name for key in self.keys}
+        names = {each.name for each in self.keys} | {each.name for each in self.verify_services}
         for budget in self.otp.get("budgets", ()):
             if names and budget.key is not None and budget.key not in names:
                 problem = f"budgets: {budget} is for no API key{nearest(budget.key, names)}"
@@ -209,7 +258,7 @@ class Reading:
         if error["type"] == SENTENCE:
             text, remedy = error["ctx"]["problem"], error["ctx"]["remedy"]
         elif error["type"] == "extra_forbidden":
-            fields = OperatorTable.model_fields if before[:1] == ("operators",) else Key.model_fields
+            fields = _BY_NAME.get(before[0] if before else "keys", Key).model_fields
             text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], fields)}"
         else:
             said = error["msg"] if error["type"] == MUST else _EXPECTED.get(error["type"], "has a wrong value")
@@ -292,6 +341,46 @@ class Reading:
             return Operator.of_digest(name, found.key_sha256, found.role)
         except ConfigurationError as error:
             place = f"operators.{name:.80}"
+            problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, place))
+            return None
+
+    def _read_verify_services(self) -> tuple[tuple[VerifyService, ...], list[FieldProblem]]:
+        problems: list[FieldProblem] = []
+        tables = self._tables_of("OTPKIT_TWILIO_VERIFY", "twilio_verify", "a service of Twilio Verify", problems)
+        found = [each for name, table in tables if (each := self._verify_service(name, table, problems))]
+        if declared := self._purposes():
+            problems += (
+                FieldProblem(
+                    f"twilio_verify.{each.name}.purpose",
+                    f"twilio_verify.{each.name} names the purpose {each.purpose!r}, which no template serves"
+                    f"{nearest(each.purpose, declared)}",
+                    "Correct the purpose, or add a template for it.",
+                )
+                for each in found
+                if each.purpose not in declared
+            )
+        try:
+            require_distinct_services(found, self.keys)
+        except ConfigurationError as error:
+            problems += problems_of(error, "twilio_verify")
+        return tuple(found), problems
+
+    def _verify_service(self, name: str, table: Any, problems: list[FieldProblem]) -> VerifyService | None:
+        where, place = f"{self._given['OTPKIT_TWILIO_VERIFY'].source}: ", f"twilio_verify.{name:.80}"
+        try:
+            found = VerifyTable.model_validate(table)
+        except ValidationError as error:
+            problems += [self._describe(each, ("twilio_verify", name)) for each in _errors(error)]
+            return None
+        fields = found.model_dump(exclude={"auth_token", "auth_token_sha256"})
+        if (found.auth_token is None) == (found.auth_token_sha256 is None):
+            problems.append(FieldProblem(place, f"{where}{place} must have one of auth_token and auth_token_sha256."))
+            return None
+        try:
+            if found.auth_token is not None:
+                return VerifyService.of(name=name, auth_token=found.auth_token.get_secret_value(), **fields)
+            return VerifyService.of_digest(name=name, auth_token_sha256=found.auth_token_sha256 or "", **fields)
+        except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, place))
             return None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from otpkit.core.checks import nearest
+from otpkit.core.secret_files import read_secret
 from otpkit.environment import text_of
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.settings.tables import Setting, known_settings
@@ -43,10 +44,14 @@ class Given(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The settings of one source by variable, and the problems with their names and types."""
+    """The settings of one source by variable, and the problems with their names and types.
+
+    `unread` has the problems with files of secrets, by the variable whose value the file should have.
+    """
 
     known: dict[str, Given]
     problems: list[FieldProblem]
+    unread: dict[str, FieldProblem]
 
     def nested(self) -> dict[str, Any]:
         """Return the settings as nested tables, for the model."""
@@ -62,7 +67,7 @@ class Source(NamedTuple):
 def read_environment(environ: Mapping[str, str]) -> Source:
     """Return the settings of the environment. An unknown variable is a problem if its name resembles a known one."""
     by_variable = {setting.variable: setting for setting in known_settings().values()}
-    source = Source({}, [])
+    source = Source({}, [], {})
     for variable, value in environ.items():
         if not variable.startswith("OTPKIT_") or not value.strip() or _OF_KUBERNETES.fullmatch(variable):
             continue
@@ -72,7 +77,7 @@ def read_environment(environ: Mapping[str, str]) -> Source:
         elif meant := _nearest_variable(variable, by_variable):
             text = f"{variable} is no variable of otpkit; did you mean {meant}?"
             source.problems.append(FieldProblem(variable, text, "Correct its name, or remove it."))
-    return source
+    return _with_secrets(source)
 
 
 def _nearest_variable(variable: str, known: Mapping[str, Setting]) -> str | None:
@@ -101,7 +106,7 @@ def read_file(path: str) -> Source:
 
 
 def _read(path: str, table: Mapping[str, Any]) -> Source:
-    source = Source({}, [])
+    source = Source({}, [], {})
     known = known_settings()
     for names, value in _flat(table):
         setting = known.get(_key(names))
@@ -117,6 +122,27 @@ def _read(path: str, table: Mapping[str, Any]) -> Source:
             )
         else:
             source.known[setting.variable] = Given(setting.path, text, path, is_in_file=True)
+    return _with_secrets(source)
+
+
+def _with_secrets(source: Source) -> Source:
+    """Replace the paths of files of secrets by the contents of the files."""
+    settings = {setting.variable: setting for setting in known_settings().values()}
+    for setting in settings.values():
+        given = source.known.pop(setting.variable, None) if setting.holds else None
+        if given is None:
+            continue
+        if beside := source.known.get(setting.holds):
+            problem = f"{given.where} stands beside {beside.where}."
+            source.unread[setting.holds] = FieldProblem(given.where, problem, "Keep one of them.")
+            continue
+        try:
+            text = read_secret(given.text)
+        except ConfigurationError as error:
+            problem = f"{given.where}: {error.problem}"
+            source.unread[setting.holds] = FieldProblem(given.where, problem, error.remedy)
+        else:
+            source.known[setting.holds] = given._replace(path=settings[setting.holds].path, text=text)
     return source
 
 

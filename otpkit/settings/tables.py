@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Sec
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from otpkit.core.secret_files import SUFFIX, takes_file
 from otpkit.environment import tables as otp_tables
 from otpkit.environment import variable_of
 from otpkit.errors import ConfigurationError
@@ -150,6 +151,21 @@ class OperatorTable(Table):
     role: str = "viewer"  # `Operator` checks it.
 
 
+class VerifyTable(Table):
+    """The table `[twilio_verify.NAME]`: a service of Twilio Verify whose clients call `otpkit serve` instead.
+
+    `VerifyService` explains and checks the fields.
+    """
+
+    service_sid: str
+    account_sid: str
+    auth_token: SecretStr | None = None
+    auth_token_sha256: str | None = None
+    purpose: str
+    api_key_sid: str | None = None
+    ip_rate_limit: str | None = None
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -157,18 +173,23 @@ class _Settings(BaseSettings):
     telemetry: Telemetry = Telemetry()
     keys: str | None = None  # JSON, like all tables with free names
     operators: str | None = None
+    twilio_verify: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
 
 
 class Setting(NamedTuple):
-    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it."""
+    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it.
+
+    `holds` is the variable whose value is in the file that this setting names, or "" if it names none.
+    """
 
     path: tuple[str, ...]
     variable: str
     is_json: bool
     is_list: bool = False
+    holds: str = ""
 
     @property
     def dotted(self) -> str:
@@ -193,7 +214,16 @@ def known_settings() -> dict[str, Setting]:
         found += [Setting((table, name), variable_of(table, name), False) for name in fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
+    found.append(Setting(("twilio_verify",), "OTPKIT_TWILIO_VERIFY", True))
+    found += [_file_of(each) for each in found if takes_file(each.variable)]
     return {"_".join(setting.path).upper(): setting for setting in found}
+
+
+def _file_of(setting: Setting) -> Setting:
+    """Return the setting for the path of a file with a secret."""
+    *tables, name = setting.path
+    path = (*tables, f"{name}{SUFFIX.lower()}")
+    return Setting(path, f"{setting.variable}{SUFFIX}", False, holds=setting.variable)
 
 
 @cache

@@ -57,12 +57,13 @@ def test_a_pushed_receipt_is_kept_with_the_challenge_and_told(
 ) -> None:
     """A repeated push creates no second event. The provider gets the answer that it expects."""
     otp.issue(PHONE)
+    rig.advance(2.5)
     for _ in range(2):
         answer = otp.receive(push(receipt(pushing, state, result_code="DELIVRD")))
         assert (answer.status, answer.body) == (200, b'{"code":0}')
     assert otp.status(PHONE).delivery == state
-    told = [(each.name, each.detail) for each in rig.events if each.operation == "receive"]
-    assert told == [(event, "pushing DELIVRD")]
+    told = [(each.name, each.detail, each.duration_ms) for each in rig.events if each.operation == "receive"]
+    assert told == [(event, "pushing DELIVRD", 2500)]
     assert otp.verify(PHONE, pushing[-1].code)
 
 

@@ -16,6 +16,7 @@ PAGES = sorted(
 
 # The blocks that are not run unchanged, by page and first line, with the reason. "" stands for every page.
 _INSTALLS = "it installs packages; test_doc_commands.py does so once, in a clone"
+_DEPLOYED = "it needs Docker, systemd or a cluster; tests/deploy checks the files, and builds and runs the image"
 _BUILT = "it needs the extra docs; `nox -s docs` runs it"
 NOT_RUN = {
     (
@@ -43,6 +44,21 @@ NOT_RUN = {
         "it writes the file that tests/api compares with what the same program prints"
     ),
     ("", "pip install django-allauth"): _INSTALLS,
+    (
+        "docs/guides/leave-twilio-verify.md",
+        'const client = require("twilio")("AC00000000000000000000000000000001", process.env.KEY);',
+    ): "tests/service/test_twilio_door.py runs the same calls, where the SDK for Node.js is installed",
+    ("docs/operating/deploy.md", "docker compose build"): _DEPLOYED,
+    ("docs/operating/deploy.md", "docker compose run --rm otpkit doctor --config /etc/otpkit/otpkit.toml"): _DEPLOYED,
+    ("docs/operating/deploy.md", 'KEY="$(docker run --rm otpkit:0.1.0 keygen)"'): _DEPLOYED,
+    (
+        "docs/operating/deploy.md",
+        "sudo python3 -m venv /opt/otpkit && sudo /opt/otpkit/bin/pip install '/path/to/otpkit[service,speed,aiohttp]'",
+    ): _DEPLOYED,
+    (
+        "docs/operating/deploy.md",
+        "kubectl create secret generic otpkit --from-file=otpkit_secret --from-file=alidayu_app_secret",
+    ): _DEPLOYED,
     ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }
 NOT_CODE = {"mermaid", "text"}  # A picture, and the output of the block before it, which is compared there.

@@ -98,6 +98,10 @@ class Guarded(Rig):
         found: Counts | RegionCounts = otp._store.run(effect, None)
         return found
 
+    def stored(self, suffix: str = "*") -> list[str]:
+        """Return the keys, without those of figures and the audit, which every call leaves with any guard."""
+        return [key for key in super().stored(suffix) if "{stats}" not in key and "{audit}" not in key]
+
     def told(self, name: str) -> list[Event]:
         """Return the events of a name."""
         return [event for event in self.events if event.name == name]

@@ -166,7 +166,7 @@ SURFACES: dict[str, Any] = {
 
 
 def turnstile(base_url: str) -> Turnstile:
-    return Turnstile("sandbox", "sandbox-secret", hostnames=["localhost"], base_url=base_url, timeout=(3, 1))
+    return Turnstile("sandbox", "sandbox-secret", hostnames=["localhost"], base_url=base_url, timeout=(3, 3))
 
 
 @pytest.fixture(scope="module", params=SURFACES)
@@ -242,7 +242,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "HTML": {"fault": "not_json"},
     "nothing": {"fault": "drop"},
     "half": {"fault": "half"},
-    "slowly": {"fault": "late", "delay": 3},
+    "slowly": {"fault": "late", "delay": 6},
     "too many calls": {"fault": "throttled"},
 }
 

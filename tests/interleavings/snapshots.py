@@ -15,7 +15,7 @@ import hiredis
 
 _BATCH = 200  # Scripts that are sent before their replies are read.
 _REPORTS = b":{audit}:"
-"""The part of keys that are not kept: nothing is decided by them, and their order of entries would multiply the states."""
+"""The part of keys that are not kept: nothing is decided by them, and the order of entries would make many states."""
 _FIGURES = b":{stats}:s"
 """The end of the key of the figures. Of its fields, those are kept that count, whatever their order."""
 _LIFE_MS = 10_000  # Lives are kept in such steps: the time that a run takes must not make states differ.

@@ -146,7 +146,8 @@ def test_send_is_settled_after_its_undo(finds: Finds, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Issue, "_undo", undo_and_settle)
     pack = (Path(scripts.__file__).parent / "pack.lua").read_text(encoding="utf-8")
     created = (
-        f"{pack}\nredis.call('HSET', KEYS[1], name, pack_ms(now) .. pack_ms(now + 60000) .. ARGV[3] .. string.rep('\\0', 12))\n"
+        f"{pack}\nlocal times = pack_ms(now) .. pack_ms(now + 60000)\n"
+        "redis.call('HSET', KEYS[1], name, times .. ARGV[3] .. string.rep('\\0', 12))\n"
         "redis.call('PEXPIRE', KEYS[1], DAY_MS)\nreturn {}\n"
     )
     seed = patched("settle", ("end\nreturn {}\n", f"end\n{created}"))

@@ -137,6 +137,20 @@ def apprise() -> None:
         verify(otp, lambda: re.findall(r"\d{6}", found[-1]["message"])[0])
 
 
+def prometheus() -> None:
+    """Count the events of calls."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from otpkit.telemetry import PrometheusListener
+
+    outbox, registry = Outbox(), CollectorRegistry()
+    with OTP("memory://", outbox, TEMPLATE, SECRET, listeners=[PrometheusListener(registry)]) as otp:
+        verify(otp, lambda: outbox[-1].code)
+    found = generate_latest(registry)
+    assert b"otpkit_sent_total{" in found, found
+    assert b"otpkit_verify_seconds_bucket{" in found, found
+
+
 def otel() -> None:
     """Trace calls with the API alone, or with the SDK if it is installed."""
     from otpkit.telemetry import OpenTelemetryListener
@@ -435,7 +449,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
         *(embedded, speed, intl, aiohttp, apprise, settings, cli, sandbox, demo, fastapi, flask, django, otel, otlp),
-        service,
+        *(prometheus, service),
     )
 } | {"json": json_schemas}
 

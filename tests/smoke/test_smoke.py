@@ -36,11 +36,11 @@ def test_every_dependency_has_a_lowest_version() -> None:
     assert [each for each in asked if not re.match(r"otpkit\[|[\w.-]+(\[\w+\])?>=\d", each)] == []
 
 
-def test_ci_takes_half_an_hour_at_most() -> None:
+def test_ci_takes_three_quarters_of_an_hour_at_most() -> None:
     """Each part has its own bound, and all together have one."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     budgets = [int(each) for each in re.findall(r'^ *part "[^"]+" (\d+) ', script, re.MULTILINE)]
     assert len(budgets) >= 5
     total = re.search(r"^total=(\d+)", script, re.MULTILINE)
     assert total
-    assert max(budgets) < int(total[1]) <= 30 * 60
+    assert max(budgets) < int(total[1]) <= 45 * 60

@@ -27,6 +27,8 @@ VISITOR = "203.0.113.7"  # RFC 5737: an address for documentation.
 MEMORY = "memory://"
 MINUTE, HOUR, DAY = 60, 3600, 86_400  # seconds
 TEMPLATE = Template("SMS_585014", sign_name="阿里大鱼", params={"code": "{code}", "product": "alidayu"})
+FOR_OPERATORS = (":{audit}:", ":{stats}:", ":{gateways}:e")
+"""The beginnings of the keys, without the namespace, that only reports read."""
 WHOLE: dict[str, Any] = {"device_failures": 0, "device_consecutive": 0, "device_sends": ()}
 """The fields of a policy that keeps no part for devices: strangers may use the whole of each limit."""
 
@@ -176,8 +178,11 @@ class Rig:
         return redis.Redis.from_url(self.store_url)
 
     def stored(self, suffix: str = "*") -> list[str]:
-        """Return the keys of the namespace without the audit and the figures, or those that end with `suffix`."""
-        return [key for key in self.keys(suffix) if ":{audit}:" not in key and ":{stats}:" not in key]
+        """Return the keys of the namespace that calls decide by, or those that end with `suffix`.
+
+        What is kept only for operators is left out: the audit, the figures, and the gateways' errors.
+        """
+        return [key for key in self.keys(suffix) if not key.removeprefix(self.namespace).startswith(FOR_OPERATORS)]
 
     def keys(self, suffix: str = "*") -> list[str]:
         """Return all keys of the namespace, or those that end with `suffix`."""

@@ -74,7 +74,8 @@ class Story:
 
     def _records(self) -> dict[str, bytes]:
         names = [name.decode() for name in self._server.scan_iter(f"{self._namespace}:*")]
-        kept = [name for name in names if name.endswith(":u") or (":{guard}:" in name and not name.endswith(":notes"))]
+        regions = tuple(f":{{guard}}:{region}" for region in ("CN", "US", "*"))
+        kept = [name for name in names if name.endswith((":u", *regions))]
         records = {name: self._server.get(name) for name in kept}
         assert all(self._server.pttl(name) > 0 for name in kept)
         if self._server.exists(money := f"{self._namespace}:{{money}}:m"):

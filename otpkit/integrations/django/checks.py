@@ -16,6 +16,7 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError
+from otpkit.environment import read_variables
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import (
     allows_staff,
@@ -131,7 +132,7 @@ def _check_phone_field() -> Iterator[CheckMessage]:
 
 
 def _secrets() -> Iterable[Any]:
-    given = options().get("SECRET", os.environ.get("OTPKIT_SECRET", "").split())
+    given = options().get("SECRET", read_variables(os.environ)[0].get("OTPKIT_SECRET", "").split())
     return [given] if isinstance(given, (str, bytes)) else given
 
 
