@@ -116,7 +116,7 @@ LIBRARIES = {
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},
-    "rich": {"cli.output", "cli.simulate"},
+    "rich": {"cli.output", "cli.simulate", "cli.stats"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
         "sandbox.widget",
@@ -133,6 +133,7 @@ LIBRARIES = {
         "cli.serving",
         *("cli.durations", "cli.gateways"),
         "cli.simulate",
+        "cli.stats",
     },
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},

@@ -36,6 +36,7 @@ from otpkit.cli.output import (
 )
 from otpkit.cli.serving import AsJson, Config, demo, sandbox, serve
 from otpkit.cli.simulate import simulate
+from otpkit.cli.stats import stats
 from otpkit.core.arguments import NOT_GIVEN
 from otpkit.environment import REQUIRED
 from otpkit.errors import OTPError
@@ -45,7 +46,7 @@ from otpkit.models import mask
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, stats, guard, "
     "audit, audit-keys, gateways, doctor, serve and console read their settings from "
     f"{', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the "
     "policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with "
@@ -372,7 +373,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (audit, audit_keys, sandbox, serve, healthcheck, console, operator_key, demo, simulate):
+for _command in (stats, audit, audit_keys, sandbox, serve, healthcheck, console, operator_key, demo, simulate):
     app.command()(_command)
 app.add_typer(gateways)
 app.add_typer(guard)

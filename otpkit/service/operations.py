@@ -173,6 +173,15 @@ async def _audit(otp: AsyncOTP, call: Call) -> Response:
     return json_response(schemas.AuditAnswer, await otp.audit(phone, since=body.since, limit=body.limit))
 
 
+async def _stats(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.StatsQuery = call.body
+    found = await otp.stats(body.hours)
+    spans = [{name: getattr(each, name) for name in _FIGURES} | {"at": at} for at, each in found.spans]
+    named = {name: getattr(found, name) for name in ("since", "until", "currency", "total", "regions", "gateways")}
+    return json_response(schemas.StatsAnswer, named | {"spans": spans})
+
+
+_FIGURES: Final = tuple(schemas.FiguresAnswer.model_fields)
 OPERATIONS: Final = (
     Operation(
         path="/v1/challenges",
@@ -276,5 +285,16 @@ OPERATIONS: Final = (
         answers={200: ("The entries, newest first.", schemas.AuditAnswer)},
         for_operators=True,
         run=_audit,
+    ),
+    Operation(
+        path="/v1/stats",
+        name="stats",
+        summary="Read the figures",
+        description="Messages, verifications, refusals and cost, by region, by gateway and by hour, without anything "
+        "about a person. Only for keys with `operator`.",
+        body=schemas.StatsQuery,
+        answers={200: ("The figures.", schemas.StatsAnswer)},
+        for_operators=True,
+        run=_stats,
     ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from otpkit.core.audit import MAX_TEXT
@@ -241,6 +242,18 @@ class AuditQuery(RequestModel):
     limit: int = Field(100, ge=1, le=10_000, description="The most entries to return. Default: 100.")
 
 
+class StatsQuery(RequestModel):
+    """Select the figures of the last hours."""
+
+    hours: int = Field(
+        24,
+        ge=1,
+        le=9600,
+        description="How many hours, the current one included. More than 840 (35 days) begin with a UTC day, and are "
+        "returned by the day. Default: 24.",
+    )
+
+
 class PhoneToVerify(BaseModel):
     """The phone to send a code to. The application sets the purpose and the bind."""
 
@@ -439,3 +452,50 @@ class ProblemDocument(CommonProblem):
         examples=[["range"]],
     )
     errors: list[FieldError] = Field(default_factory=list, description="With `invalid_request`.")
+
+
+Count = Annotated[int, Field(ge=0, examples=[12])]
+Counts = Annotated[dict[str, Count], Field(examples=[{"phone": 3}])]
+Money = Annotated[
+    Decimal,
+    PlainSerializer(lambda amount: format(amount, "f"), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?$", "examples": ["1.35"]}),
+]
+Seconds = Annotated[float, Field(ge=0, description="Seconds from a message to its receipt.", examples=[4.5])]
+
+
+class FiguresAnswer(ResponseModel):
+    """What happened in a span of time. `cost` is in the currency of the prices."""
+
+    sent: Count = Field(description="Messages that a gateway accepted or may have sent.")
+    uncertain: Count = Field(description="Those of them that it may have sent.")
+    rejected: Count = Field(description="Messages that a gateway certainly did not send.")
+    delivered: Count
+    failed: Count
+    verified: Count
+    wrong_codes: Count
+    limited: Counts = Field(description="Refused calls by the scope of a limit, `budget`, `gateway` or `blocked`.")
+    guard: Counts = Field(description="Decisions by outcome: `captcha`, `refused`, `observed`.")
+    cost: Money
+    conversion: float | None = Field(description="Verified challenges for each sent message; null without any.")
+    cost_per_verified: Money | None
+    receipt_p50: Seconds | None
+    receipt_p95: Seconds | None
+
+
+class SpanAnswer(FiguresAnswer):
+    """The figures of an hour or of a UTC day, and its start."""
+
+    at: Time
+
+
+class StatsAnswer(ResponseModel):
+    """The figures in all, by region, by gateway, and by hour or day, oldest first."""
+
+    since: Time
+    until: Time
+    currency: str = Field(examples=["CNY"])
+    total: FiguresAnswer
+    regions: dict[str, FiguresAnswer]
+    gateways: dict[str, FiguresAnswer]
+    spans: list[SpanAnswer]
