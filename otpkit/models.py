@@ -218,12 +218,11 @@ class Figures:
     `sent` counts messages that a gateway accepted or may have sent, `uncertain` those of them that it may have sent,
     and `rejected` those that a gateway certainly did not send. `delivered` and `failed` count receipts. `verified`
     counts verified challenges, `wrong_codes` wrong codes; the gateway of both is that of the challenge's latest
-    message. `limited` counts refused calls by the scope of the limit, or `budget`, `gateway` or `blocked`. `guard` counts the guard's decisions by outcome: `captcha`, `refused`, or `observed`. `cost` is what the
-    sent messages cost by `OTP(prices=…)`. `receipt_p50` and `receipt_p95` are the seconds from a send to its receipt
-    that half, and 95 %, of the delivered messages took at most; None without receipts. Times from a quarter of a second
-    to 18 hours are at most 12.5 % off.
-
-    Each count has the time at which it happened: a code that is sent at 9:59 and verified at 10:01 is in two hours.
+    message. `limited` counts refused calls by the scope of the limit, or `budget`, `gateway` or `blocked`. `guard`
+    counts the guard's decisions by outcome: `captcha`, `refused` or `observed`. `cost` is what the sent messages cost
+    by `OTP(prices=…)`. `receipt_p50` and `receipt_p95` are the seconds from a send to its receipt that half, and 95 %,
+    of the delivered messages took at most; None without receipts. Times from a quarter of a second to 18 hours are at
+    most 12.5 % off.
     """
 
     sent: int = 0

@@ -46,8 +46,8 @@ from otpkit.models import mask
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, stats, guard, "
-    "audit, audit-keys, gateways, doctor, serve and console read their settings from "
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, stats, "
+    "guard, audit, audit-keys, gateways, doctor, serve and console read their settings from "
     f"{', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the "
     "policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with "
     "the price of a message for each region. --config FILE reads the same from "

@@ -146,3 +146,15 @@ def test_what_is_no_number_is_refused(live: Site, phone: str) -> None:
     assert "errorlist" in said
     assert "Wrong codes in a row" not in said
     assert not LogEntry.objects.exists()
+
+
+def test_figures_of_the_last_day_are_shown(live: Site) -> None:
+    """A row for each region, with messages, verified codes and their share; without any it says so."""
+    browser = staff("view")
+    assert "No messages yet." in browser.get(URL).content.decode()
+    get_otp().issue(PHONE)
+    get_otp().verify(PHONE, live.code)
+    page = browser.get(URL).content.decode()
+    assert '<th scope="row">CN</th><td>1</td><td>1</td><td>100 %</td><td>0</td>' in page
+    browser.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-CN"
+    assert "最近 24 小时" in browser.get(URL).content.decode()

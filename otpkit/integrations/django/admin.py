@@ -1,4 +1,4 @@
-"""The admin page that shows if a number is limited or blocked, and can unblock it. It never shows a code."""
+"""The admin page: the figures of the last day, and of a number if it is limited or blocked. It never shows a code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from otpkit import ConfigurationError, OTPError, Standing
+from otpkit import ConfigurationError, OTPError, Standing, Stats
 from otpkit.integrations.django.conf import get_otp, language
 from otpkit.integrations.django.forms import PhoneField, PhoneInput
 from otpkit.integrations.django.models import Phone
@@ -60,9 +60,20 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's class 
             "form": form,
             "standing": self._standing(request, form.cleaned_data["phone"]) if form.is_valid() else None,
             "can_unblock": self.has_change_permission(request),
+            "stats": self._stats(request),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/otpkit/phone.html", context)
+
+    def _stats(self, request: HttpRequest) -> Stats | None:
+        """Return the figures of the last 24 hours; None, with a message, if Redis does not answer."""
+        try:
+            return get_otp().stats()
+        except ConfigurationError:
+            raise
+        except OTPError as error:
+            self.message_user(request, error.message(language()), messages.ERROR)
+            return None
 
     def _standing(self, request: HttpRequest, phone: str) -> Standing | None:
         try:
