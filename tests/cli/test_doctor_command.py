@@ -15,7 +15,7 @@ from otpkit.sandbox import Sandbox
 Env = dict[str, str]
 NAMES = [
     *("redis", "version", "latency", "clock", "eviction", "persistence", "replication", "cluster"),
-    *("scripts", "index_secret", "secret", "budgets", "template", "gateway", "guard"),
+    *("scripts", "index_secret", "secret", "budgets", "template", "gateway", "guard", "audit"),
 ]
 
 
@@ -115,7 +115,7 @@ def test_the_file_of_the_service_is_examined(configured: Env, tmp_path: Path) ->
     del configured["OTPKIT_TEMPLATE_CODE"]
     config = ("--config", str(file))
     found = checks(configured, 0, *config)
-    assert list(found) == [*NAMES[:-4], "policy", *NAMES[-4:], "service"]
+    assert list(found) == [*NAMES[:-5], "policy", *NAMES[-5:], "service"]
     assert found["policy"]["found"].startswith("Codes of 8 digits")
     assert found["template"]["found"].startswith("For 'signup': ")
     assert found["service"]["status"] == "ok"

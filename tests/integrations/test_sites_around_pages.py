@@ -81,7 +81,7 @@ def test_a_huge_form_that_a_captcha_has_read_is_none(framework: Framework) -> No
         visitor = FormVisitor(f"{served.url}/signup", session)
         visitor.look()
         form = visitor.form("send", phone=PHONE, captcha="solved", more="1" * 20_000)
-        assert visitor.send(form).status_code == 403
+        assert visitor.send(form).status_code == 413
         assert not served.outbox
 
 

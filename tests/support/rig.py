@@ -189,8 +189,8 @@ class Rig:
         return sorted(key.decode() for key in self.server.scan_iter(f"{self.namespace}:*{suffix}", count=1000))
 
     def lives(self) -> dict[str, int]:
-        """Return the remaining time to live of each key in milliseconds; -1 means no limit."""
-        return {key: self.server.pttl(key) for key in self.keys()}
+        """Return the remaining time to live of each key that calls decide by, in milliseconds; -1 means no limit."""
+        return {key: self.server.pttl(key) for key in self.stored()}
 
     def kinds(self) -> Counter[str]:
         """Count the stored records of phones: s(ends), c(hallenges), f(ailures), p(roofs)."""
