@@ -232,6 +232,6 @@ def test_no_document_shows_a_secret_to_paste() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     found = [text for page in pages for text in re.findall(given, page.read_text(encoding="utf-8"))]
     assert found
-    for text in found:
+    for text in (each for each in found if not each.startswith("$(")):
         with pytest.raises(ConfigurationError):
             read_secret("secret", text)

@@ -152,11 +152,12 @@ class Lua:
         elif options == (b"XX", b"KEEPTTL"):
             if key not in self.data:
                 return False
-        elif options[2:] == (b"NX",) and key in self.data:
+        elif b"NX" in options and key in self.data:
             return False
         elif options:
-            assert options[0] == b"PX"
-            self.lives[key] = int(options[1])
+            life, ms = [each for each in options if each != b"NX"]
+            assert life == b"PX"
+            self.lives[key] = int(ms)
             assert self.lives[key] > 0
         else:
             self.lives.pop(key, None)
