@@ -58,11 +58,13 @@ _MODELS: Final = (
     schemas.DeviceQuery,
     schemas.DevicesQuery,
     schemas.AuditQuery,
+    schemas.StatsQuery,
     schemas.ChallengeAnswer,
     schemas.ProofAnswer,
     schemas.DeliveryAnswer,
     schemas.DeviceAnswer,
     schemas.AuditAnswer,
+    schemas.StatsAnswer,
     schemas.HealthAnswer,
     schemas.ProblemDocument,
 )
