@@ -133,6 +133,8 @@ def test_go_client_has_plain_types_and_verifies(base_url: str, webhook: Slow, tm
     assert types == {
         *("string", "*string", "NullableString", "int32", "*int32", "bool", "*bool", "time.Time", "NullableTime"),
         *("map[string]string", "map[string]interface{}", "[]string", "[]FieldError"),
+        *("NullableFloat32", "map[string]int32", "map[string]FiguresAnswer", "[]AuditEntryAnswer", "FiguresAnswer"),
+        "[]SpanAnswer",
     }
     (tmp_path / "go.mod").write_text("module caller\n\ngo 1.23\n", encoding="utf-8")
     shutil.copy(HERE / "go" / "main.go", tmp_path)
