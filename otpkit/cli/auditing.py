@@ -7,7 +7,7 @@ import getpass
 import io
 import json
 import os
-import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -15,6 +15,7 @@ import typer
 
 from otpkit import OTPError, fold
 from otpkit.cli.configured import configured
+from otpkit.cli.durations import read_seconds
 from otpkit.cli.output import audit_row, plain, show_audit, show_keys
 from otpkit.cli.serving import AsJson, Config
 from otpkit.core.arguments import DEFAULT_NAMESPACE
@@ -22,8 +23,6 @@ from otpkit.models import Audit
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.store.errors import REDIS_ERRORS, store_error
 
-_AGO: Final = re.compile(r"([0-9]{1,5})([mhd])")
-_SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
 _FORMULA: Final = "=+-@＝＋－＠"  # A spreadsheet runs a cell that begins with one of these.
 
 Actor = Annotated[
@@ -130,13 +129,10 @@ def _table(found: Audit) -> str:
 
 
 def _time(text: str) -> datetime:
-    now = datetime.now(UTC)
-    if found := _AGO.fullmatch(text):
-        return now - timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
+    seconds = read_seconds(text)
+    time: datetime | None = None
+    with suppress(ValueError, OverflowError):  # A time before the year 1 is none.
+        time = datetime.fromisoformat(text) if seconds is None else datetime.now(UTC) - timedelta(seconds=seconds)
     if time is None:
         raise typer.BadParameter("use --since with 90m, 12h, 7d or a time such as 2030-01-31T08:00")
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -13,9 +13,15 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 For = Annotated[str, typer.Option("--for", help="How long it holds, such as 90m, 12h or 7d.", metavar="TIME")]
 
 
-def seconds_of(text: str) -> int:
-    """Return a length of time in seconds; raise `typer.BadParameter` if it is none."""
+def read_seconds(text: str) -> int | None:
+    """Return a length of time in seconds, or None if the text is none."""
     found = _DURATION.fullmatch(text)
-    if found is None:
+    return None if found is None else int(found[1]) * _SECONDS[found[2]]
+
+
+def seconds_of(text: str) -> int:
+    """Return the value of `--for` in seconds; raise `typer.BadParameter` if it is no length of time."""
+    seconds = read_seconds(text)
+    if seconds is None:
         raise typer.BadParameter("use --for with a number and s, m, h or d, such as 12h")
-    return int(found[1]) * _SECONDS[found[2]]
+    return seconds

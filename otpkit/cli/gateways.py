@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from otpkit.cli.auditing import Actor, Reason, operator
 from otpkit.cli.configured import configured
 from otpkit.cli.durations import For, seconds_of
 from otpkit.cli.output import show_gateways
@@ -22,8 +23,6 @@ gateways = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The name of a gateway, as `otpkit gateways` shows it.", show_default=False)]
-Reason = Annotated[str, typer.Option(help="The reason, for the audit.", show_default=False)]
-Actor = Annotated[str, typer.Option(help="The operator's name, for the audit.", show_default=False)]
 
 
 @gateways.callback()
@@ -42,20 +41,25 @@ def standing(context: typer.Context, config: Config = None, as_json: AsJson = Fa
 
 @gateways.command("open")
 def open_(
-    name: Name, time: For = "1h", reason: Reason = "", actor: Actor = "", config: Config = None, as_json: AsJson = False
+    name: Name,
+    time: For = "1h",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Skip the gateway NAME for a while: the others are tried before it."""
     seconds = seconds_of(time)
     with configured(config) as otp:
-        otp.open_circuit(name, seconds=seconds, reason=reason, actor=actor)
+        otp.open_circuit(name, seconds=seconds, **operator(actor, reason))
     _done(name, "open", time, as_json=as_json)
 
 
 @gateways.command()
-def close(name: Name, reason: Reason = "", actor: Actor = "", config: Config = None, as_json: AsJson = False) -> None:
+def close(name: Name, actor: Actor = None, reason: Reason = "", config: Config = None, as_json: AsJson = False) -> None:
     """Use the gateway NAME again."""
     with configured(config) as otp:
-        otp.close_circuit(name, reason=reason, actor=actor)
+        otp.close_circuit(name, **operator(actor, reason))
     _done(name, "closed", "", as_json=as_json)
 
 

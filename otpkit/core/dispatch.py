@@ -50,7 +50,7 @@ def send_by(
     """
     began_s = config.elapsed_s()
     receipt: Receipt | None = None
-    failure: Exception
+    failure: Exception = TypeError("the gateway returned no receipt")
     try:
         receipt = yield from outbound(member.name, member.gateway.send(message), left)
     except NotStarted as error:

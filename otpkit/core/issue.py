@@ -312,7 +312,7 @@ class Issue:
         )
 
     def _is_privileged_elsewhere(self) -> Flow[bool]:
-        """Return the same on a cluster, where the phone's script is asked first whether its device is valid."""
+        """Return `_is_privileged` on a cluster. There, the phone's node is asked first if the device is valid."""
         request, config = self.request, self.config
         if self._is_privileged():
             return True

@@ -22,6 +22,9 @@ def test_circuit_is_opened_and_closed(configured: Env) -> None:
     shown = otpkit("gateways", env=configured)
     assert (shown.status, shown.err) == (0, "")
     assert "by hand" in shown.out
+    (entry,) = json.loads(otpkit("audit", "--json", env=configured).out)["entries"]
+    assert (entry["action"], entry["reason"], entry["subject"]) == ("circuit_opened", "status page", name)
+    assert entry["actor"]  # It is the user of the operating system.
     closed = otpkit("gateways", "close", name, "--json", env=configured)
     assert json.loads(closed.out) == {"gateway": name, "state": "closed", "for": None}
     assert "closed" in otpkit("gateways", env=configured).out

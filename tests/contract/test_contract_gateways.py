@@ -13,6 +13,17 @@ from otpkit.effects import Flow
 from otpkit.gateways import Gateway, Message, Receipt
 
 
+class Silent(Gateway):
+    """A gateway that returns nothing."""
+
+    name = "silent"
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Return None."""
+        return None  # type: ignore[return-value]
+        yield  # This makes the function a generator. The flow has no effects.
+
+
 class Odd(Gateway):
     """Raises errors that a gateway should never raise."""
 
@@ -75,6 +86,13 @@ def test_a_gateway_class_that_raises_something_odd_is_uncertain(rig: Rig, error:
     failed, issued = rig.events
     assert (failed.name, failed.detail) == ("gateway_failed", type(error).__name__)
     assert (issued.name, issued.outcome) == ("issued", "uncertain")
+    assert otp.status(PHONE).delivery == "uncertain"
+
+
+def test_gateway_class_without_a_receipt_is_uncertain(rig: Rig) -> None:
+    """A gateway that forgets to return its receipt may have sent the message."""
+    otp = rig.otp(gateway=Silent())
+    assert otp.issue(PHONE).delivery == "uncertain"
     assert otp.status(PHONE).delivery == "uncertain"
 
 
