@@ -10,13 +10,12 @@ from typing import Any
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.telemetry.fields import fields_of
-from otpkit.telemetry.listeners import CLOSE_S
-from otpkit.telemetry.queue import CAPACITY, EventQueue
+from otpkit.telemetry.queue import CAPACITY, EventQueue, HasQueue
 
 __all__ = ["LogListener"]
 
 
-class LogListener:
+class LogListener(HasQueue):
     """A listener that logs each event, with its fields as `extra`.
 
     A record's message is the event's name and fields, such as `sent operation=issue outcome=accepted region=CN`, or one
@@ -55,24 +54,6 @@ class LogListener:
         """Queue an event, unless the logger ignores its level."""
         if self._logger.isEnabledFor(self._level):
             self._queue.put((copy_context(), event))
-
-    @property
-    def dropped(self) -> int:
-        """The number of events that were not logged."""
-        return self._queue.dropped
-
-    @property
-    def waiting(self) -> int:
-        """The number of events that wait."""
-        return self._queue.waiting
-
-    def close(self, within: float = CLOSE_S) -> None:
-        """Log what waits. The listener may be used again afterwards.
-
-        Args:
-            within: the seconds to wait for that.
-        """
-        self._queue.close(within)
 
     def _deliver(self, item: tuple[Context, Event]) -> None:
         context, event = item

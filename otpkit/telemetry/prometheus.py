@@ -8,9 +8,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
-from otpkit.telemetry.listeners import CLOSE_S
 from otpkit.telemetry.metrics import METRICS, Counting, Metric
-from otpkit.telemetry.queue import CAPACITY, EventQueue
+from otpkit.telemetry.queue import CAPACITY, EventQueue, HasQueue
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -23,7 +22,7 @@ except ModuleNotFoundError as missing:
 __all__ = ["PrometheusListener"]
 
 
-class PrometheusListener:
+class PrometheusListener(HasQueue):
     """A listener that counts events in a registry of `prometheus_client`.
 
     The labels are region, gateway, channel, purpose and outcome, and no others. Each has a bounded number of values:
@@ -53,24 +52,6 @@ class PrometheusListener:
     def __call__(self, event: Event) -> None:
         """Queue an event."""
         self._queue.put(event)
-
-    @property
-    def dropped(self) -> int:
-        """The number of events that were not counted."""
-        return self._queue.dropped
-
-    @property
-    def waiting(self) -> int:
-        """The number of events that wait."""
-        return self._queue.waiting
-
-    def close(self, within: float = CLOSE_S) -> None:
-        """Count what waits. The listener may be used again afterwards.
-
-        Args:
-            within: the seconds to wait for that.
-        """
-        self._queue.close(within)
 
 
 class _Family(Collector):

@@ -174,34 +174,10 @@ class EventQueue(Generic[T]):
             self.drop(f"it raised {kind}")
 
 
-class QueuedListener:
-    """A base for listeners that do I/O: it queues each event, and passes it on by a thread of its own.
+class HasQueue:
+    """The members of every listener with a queue: `_queue` is its own."""
 
-    A subclass defines `deliver(event)`. A call of an `OTP` is never delayed: if the queue is full, the event is
-    dropped, counted in `dropped`, and warned of in the log, at most once a minute. `OTP.close` passes on what waits,
-    for a few seconds.
-
-    Args:
-        capacity: the events that may wait.
-
-    Raises:
-        ConfigurationError: `capacity` is not a whole number above 0.
-    """
-
-    def __init__(self, *, capacity: int = CAPACITY) -> None:
-        self._queue: EventQueue[Event] = EventQueue(type(self).__name__, self.deliver, capacity)
-
-    def __call__(self, event: Event) -> None:
-        """Queue an event."""
-        self._queue.put(event)
-
-    def deliver(self, event: Event) -> None:
-        """Pass one event on. It runs on the queue's thread, and may block.
-
-        Args:
-            event: the event.
-        """
-        raise NotImplementedError
+    _queue: EventQueue[Any]
 
     @property
     def dropped(self) -> int:
@@ -220,6 +196,36 @@ class QueuedListener:
             within: the seconds to wait for that.
         """
         self._queue.close(within)
+
+
+class QueuedListener(HasQueue):
+    """A base for listeners that do I/O: it queues each event, and passes it on by a thread of its own.
+
+    A subclass defines `deliver(event)`. A call of an `OTP` is never delayed: if the queue is full, the event is
+    dropped, counted in `dropped`, and warned of in the log, at most once a minute. `OTP.close` passes on what waits,
+    for a few seconds.
+
+    Args:
+        capacity: the events that may wait.
+
+    Raises:
+        ConfigurationError: `capacity` is not a whole number above 0.
+    """
+
+    def __init__(self, *, capacity: int = CAPACITY) -> None:
+        self._queue = EventQueue(type(self).__name__, self.deliver, capacity)
+
+    def __call__(self, event: Event) -> None:
+        """Queue an event."""
+        self._queue.put(event)
+
+    def deliver(self, event: Event) -> None:
+        """Pass one event on. It runs on the queue's thread, and may block.
+
+        Args:
+            event: the event.
+        """
+        raise NotImplementedError
 
 
 _queues: WeakSet[EventQueue[Any]] = WeakSet()

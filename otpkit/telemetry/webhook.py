@@ -27,8 +27,7 @@ from otpkit.frames import without_locals
 from otpkit.gateways import validation
 from otpkit.models import EVENT_NAMES, Event
 from otpkit.telemetry.fields import fields_of
-from otpkit.telemetry.listeners import CLOSE_S
-from otpkit.telemetry.queue import CAPACITY, EventQueue
+from otpkit.telemetry.queue import CAPACITY, EventQueue, HasQueue
 from otpkit.transport.http import Transport
 
 __all__ = ["WebhookListener"]
@@ -53,7 +52,7 @@ _ANSWER_BYTES: Final = 64 * 1024
 
 
 @without_locals
-class WebhookListener:
+class WebhookListener(HasQueue):
     """A listener that posts each event to a URL, at least once, signed by the convention of Standard Webhooks.
 
     The body is a CloudEvent: its `id` is the same whenever the event is posted again, so use it to skip duplicates. Its
@@ -120,24 +119,6 @@ class WebhookListener:
     def host(self) -> str:
         """The host of the URL, and its port. The rest of a URL may hold a secret."""
         return urlsplit(self._url).netloc
-
-    @property
-    def dropped(self) -> int:
-        """The number of events that were not posted."""
-        return self._queue.dropped
-
-    @property
-    def waiting(self) -> int:
-        """The number of events that wait."""
-        return self._queue.waiting
-
-    def close(self, within: float = CLOSE_S) -> None:
-        """Post what waits, without long pauses. The listener may be used again afterwards.
-
-        Args:
-            within: the seconds to wait for that.
-        """
-        self._queue.close(within)
 
     def check(self) -> int | TransportFailure:
         """Post an event of the type `otpkit.check` now, and return the status of the answer, or the failure."""
@@ -251,7 +232,8 @@ def _read_names(names: Collection[str] | None) -> frozenset[str] | None:
         raise ConfigurationError("names must be a set of events' names.", 'Write {"budget", "guard"}, or leave it out.')
     for name in names:
         if name not in EVENT_NAMES:
-            raise ConfigurationError(f"names: there is no event {name!r:.40}{nearest(str(name), EVENT_NAMES)}", "")
+            problem = f"names: there is no event {name!r:.40}{nearest(str(name), EVENT_NAMES)}"
+            raise ConfigurationError(problem, "The reference of events lists all names.")
     return frozenset(names)
 
 
