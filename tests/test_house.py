@@ -58,7 +58,7 @@ LAYERS = [
     ["core.flows"],
     ["core.tracing"],
     ["core.secret_files"],
-    ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
+    ["core.hangups", "core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],
     ["store.multiplexed"],

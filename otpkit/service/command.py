@@ -4,51 +4,228 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
+import uvicorn
 from starlette.types import ASGIApp
 
 from otpkit import AsyncOTP
+from otpkit.core import hangups
+from otpkit.core.config import Listener
+from otpkit.errors import ConfigurationError
 from otpkit.listening import listen
 from otpkit.service.app import create_app, create_console
 from otpkit.service.doors import doors_of
-from otpkit.service.metrics import Metrics
-from otpkit.service.server import serve
+from otpkit.service.logs import configure_log, write_log
+from otpkit.service.metrics import Metrics, share_counters
+from otpkit.service.reloading import Generation, Reloader, prepare, report, warn_of_kept
+from otpkit.service.request_log import ACCESS
+from otpkit.service.server import check_uvicorn, serve
+from otpkit.service.workers import Link, Supervisor
 from otpkit.settings import Operator, Settings
+from otpkit.store.url import MEMORY_URL
+from otpkit.telemetry import PrometheusListener
+
+_log = logging.getLogger("otpkit.service")
 
 
-def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+def run(
+    read: Callable[[], Settings],
+    on_ready: Callable[[str], object],
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+) -> int:
+    """Serve until SIGTERM or Ctrl-C, and return the exit status. SIGHUP reads the settings again.
 
     Redis need not be available at the start.
 
     Args:
-        settings: the settings of the `AsyncOTP` and the service.
-        host: the name or IP address to listen on.
-        port: the TCP port; 0 picks a free one.
+        read: returns the settings.
         on_ready: called with the URL when the server accepts requests.
+        host: the name or IP address to listen on; None is that of the settings.
+        port: the TCP port; 0 picks a free one, and None is that of the settings.
+        workers: the number of processes; None is that of the settings.
 
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    listeners = list(settings.listeners)
-    if settings.telemetry.log is not None:
-        _show_events(as_json=settings.telemetry.log == "json")
-    exporting = None
-    if settings.telemetry.otel:
-        from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
+    settings = read()
+    host = settings.service.host if host is None else host
+    port = settings.service.port if port is None else port
+    workers = settings.service.workers if workers is None else workers
+    if workers == 1:
+        with _listening(host, port, on_ready) as (listener, ready):
+            _Service(settings, read).serve(listener, ready)
+        return 0
+    return _run_workers(workers, settings, read, host, port, on_ready)
 
-        exporting = Exporting()
-        listeners.append(exporting.listener)
-    metrics = Metrics(listeners)
+
+def _run_workers(
+    count: int,
+    settings: Settings,
+    read: Callable[[], Settings],
+    host: str,
+    port: int,
+    on_ready: Callable[[str], object],
+) -> int:
+    if not hasattr(os, "fork"):
+        raise ConfigurationError("Several workers need an operating system with fork.", "Set service.workers to 1.")
+    if settings.otp["redis"] == MEMORY_URL:
+        raise ConfigurationError(
+            f"With {MEMORY_URL}, each of {count} workers would have codes of its own.",
+            "Set service.workers to 1, or redis_url to a Redis server.",
+        )
+    check_uvicorn(uvicorn.__version__)
+    configure_log()
+    current = build(settings, Metrics())  # It checks what reading the settings does not.
+    directory = _make_directory()
+
+    def work(number: int, link: Link) -> None:
+        share_counters(directory, number)
+        _Service(current.settings, read, shared=directory, link=link).serve(listener, link.report_ready)
+
+    def reload() -> bool:
+        nonlocal current
+        try:
+            current, kept = asyncio.run(prepare(current, read, lambda settings: build(settings, Metrics())))
+        except Exception as error:  # noqa: BLE001 - any internal error
+            report(error)
+            return False
+        warn_of_kept(kept)
+        _log.info("The settings were checked. %d workers reload them.", count)
+        return True
+
+    try:
+        with _listening(host, port, on_ready) as (listener, ready):
+            return Supervisor(count, listener, work, reload, ready).run()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _make_directory() -> str:
+    """Return a new directory for the counters of several workers."""
+    try:
+        return tempfile.mkdtemp(prefix="otpkit-")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ConfigurationError(
+        f"Several workers keep their metrics in a temporary directory, which can't be made: {reason}.",
+        "Mount a tmpfs at /tmp, set TMPDIR, or set service.workers to 1.",
+    )
+
+
+class _Service:
+    """The service in one process.
+
+    Args:
+        settings: the settings to begin with.
+        read: returns the settings again.
+        shared: the directory of the counters of several workers, or None.
+        link: the worker's link to its parent, or None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        *,
+        shared: str | None = None,
+        link: Link | None = None,
+    ) -> None:
+        self._link = link
+        self._exporting = None
+        if settings.telemetry.otel:
+            from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
+
+            self._exporting = Exporting(is_one_of_many=link is not None)
+        self._metrics = Metrics([self._exporting.listener] if self._exporting is not None else (), shared=shared)
+        first = self._build(settings)
+        self._reloader = Reloader(first, read, self._build, on_change=self._change, on_close=self._forget)
+        self._use(first.settings)
+
+    def serve(self, listener: socket.socket, on_ready: Callable[[], object]) -> None:
+        """Serve on a socket until SIGTERM."""
+        app: ASGIApp = self._reloader
+        if self._exporting is not None:
+            app = self._exporting.traced(app)
+        try:
+            serve(
+                app,
+                listener,
+                on_ready=on_ready,
+                on_stop=self._stop,
+                on_hangup=self._reloader.reload,
+                on_second=None if self._link is None else self._look,
+            )
+        finally:
+            hangups.ignore()
+
+    def _build(self, settings: Settings) -> Generation:
+        if self._link is not None:
+            # The counters of workers are shared by name, so a second registry would count an event twice.
+            own = tuple(each for each in settings.listeners if not isinstance(each, PrometheusListener))
+            settings = replace(settings, listeners=own)
+        more = () if self._exporting is None else (self._exporting.listener,)
+        return build(settings, self._metrics, more)
+
+    def _use(self, settings: Settings) -> None:
+        """Begin to use the settings that are not a part of the application."""
+        self._metrics.watch(settings.listeners)
+        _show_events(settings.telemetry.log)
+        write_log(ACCESS, "%(message)s" if settings.service.access_log else None)
+
+    def _change(self, new: Generation, kept: Iterable[str]) -> None:
+        self._use(new.settings)
+        if self._link is None:  # The parent of several workers reports it once for all.
+            warn_of_kept(kept)
+            _log.info("The settings were reloaded.")
+
+    def _forget(self, old: Generation) -> None:
+        self._metrics.forget(old.settings.listeners)
+
+    def _look(self) -> None:
+        """Keep the shared counters up to date, and end after the parent."""
+        self._metrics.refresh()
+        if self._link is not None and self._link.is_lost():
+            _log.error("The parent of this worker has died, so it ends too.")
+            self._link = None
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _stop(self) -> None:
+        await self._reloader.close()
+        await asyncio.to_thread(self._metrics.close)
+        if self._exporting is not None:
+            await asyncio.to_thread(self._exporting.close)
+
+
+def build(settings: Settings, metrics: Metrics, more: Iterable[Listener] = ()) -> Generation:
+    """Return the service that settings describe. Nothing is connected yet.
+
+    Args:
+        settings: the settings.
+        metrics: the metrics of the process.
+        more: listeners beside those of the settings.
+
+    Raises:
+        ConfigurationError: the settings can't work.
+    """
     otp = AsyncOTP(
         **settings.otp,
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
-        listeners=listeners,
+        listeners=[*settings.listeners, *more],
     )
-    app: ASGIApp = create_app(
+    app = create_app(
         otp,
         settings.keys,
         metrics=metrics,
@@ -57,16 +234,9 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         public_url=settings.service.public_url,
         operators=settings.operators,
         doors=doors_of(settings),
+        access_log=settings.service.access_log,
     )
-
-    async def stop() -> None:
-        await otp.close()
-        if exporting is not None:
-            await asyncio.to_thread(exporting.close)
-
-    if exporting is not None:
-        app = exporting.traced(app)
-    _serve(app, host, port, on_ready, stop)
+    return Generation(settings=settings, otp=otp, app=app)
 
 
 def run_console(
@@ -86,8 +256,7 @@ def run_console(
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    if settings.telemetry.log is not None:
-        _show_events(as_json=settings.telemetry.log == "json")
+    _show_events(settings.telemetry.log)
     otp = AsyncOTP(**settings.otp, listeners=settings.listeners)
     app = create_console(
         otp,
@@ -96,26 +265,21 @@ def run_console(
         forwarded_hops=settings.service.forwarded_hops,
         public_url=settings.service.public_url,
     )
-    _serve(app, host, port, lambda url: on_ready(f"{url}/console"), otp.close)
+    with _listening(host, port, lambda url: on_ready(f"{url}/console")) as (listener, ready):
+        serve(app, listener, on_ready=ready, on_stop=otp.close)
 
 
-def _serve(
-    app: ASGIApp,
-    host: str,
-    port: int,
-    on_ready: Callable[[str], object],
-    on_stop: Callable[[], Awaitable[None]],
-) -> None:
+@contextmanager
+def _listening(
+    host: str, port: int, on_ready: Callable[[str], object]
+) -> Iterator[tuple[socket.socket, Callable[[], object]]]:
+    """Yield a socket, and a function that calls `on_ready` with its URL."""
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=on_stop)
+        yield listener, lambda: on_ready(url)
 
 
-def _show_events(*, as_json: bool) -> None:
-    """Write the events of `LogListener` to standard error, one a line."""
-    logger, handler = logging.getLogger("otpkit.events"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s" if as_json else "otpkit: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+def _show_events(how: str | None) -> None:
+    """Write the events of `LogListener` to standard error, one a line: as `text`, as `json`, or not at all."""
+    write_log("otpkit.events", {"json": "%(message)s", "text": "otpkit: %(message)s"}.get(how or ""))
