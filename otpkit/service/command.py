@@ -32,6 +32,7 @@ from otpkit.service.workers import Link, Supervisor
 from otpkit.settings import Operator, Settings
 from otpkit.store.url import MEMORY_URL
 from otpkit.telemetry import PrometheusListener
+from otpkit.telemetry.listeners import join
 
 _log = logging.getLogger("otpkit.service")
 
@@ -64,7 +65,7 @@ def run(
     workers = settings.service.workers if workers is None else workers
     if workers == 1:
         with _listening(host, port, on_ready) as (listener, ready):
-            _Service(settings, read).serve(listener, ready)
+            _Process(settings, read).serve(listener, ready)
         return 0
     return _run_workers(workers, settings, read, host, port, on_ready)
 
@@ -91,7 +92,7 @@ def _run_workers(
 
     def work(number: int, link: Link) -> None:
         share_counters(directory, number)
-        _Service(current.settings, read, shared=directory, link=link).serve(listener, link.report_ready)
+        _Process(current.settings, read, shared=directory, link=link).serve(listener, link.report_ready)
 
     def reload() -> bool:
         nonlocal current
@@ -114,7 +115,7 @@ def _run_workers(
 def _make_directory() -> str:
     """Return a new directory for the counters of several workers."""
     try:
-        return tempfile.mkdtemp(prefix="otpkit-")
+        return tempfile.mkdtemp(prefix="otpkit-metrics-")
     except OSError as error:
         reason = error.strerror or type(error).__name__
     raise ConfigurationError(
@@ -123,7 +124,7 @@ def _make_directory() -> str:
     )
 
 
-class _Service:
+class _Process:
     """The service in one process.
 
     Args:
@@ -148,9 +149,9 @@ class _Service:
 
             self._exporting = Exporting(is_one_of_many=link is not None)
         self._metrics = Metrics([self._exporting.listener] if self._exporting is not None else (), shared=shared)
-        first = self._build(settings)
-        self._reloader = Reloader(first, read, self._build, on_change=self._change, on_close=self._forget)
-        self._use(first.settings)
+        self._current = self._build(settings)
+        self._reloader = Reloader(self._current, read, self._build, on_change=self._change, on_close=self._forget)
+        self._use(self._current.settings)
 
     def serve(self, listener: socket.socket, on_ready: Callable[[], object]) -> None:
         """Serve on a socket until SIGTERM."""
@@ -184,13 +185,19 @@ class _Service:
         write_log(ACCESS, "%(message)s" if settings.service.access_log else None)
 
     def _change(self, new: Generation, kept: Iterable[str]) -> None:
+        self._current = new
         self._use(new.settings)
         if self._link is None:  # The parent of several workers reports it once for all.
             warn_of_kept(kept)
             _log.info("The settings were reloaded.")
 
-    def _forget(self, old: Generation) -> None:
-        self._metrics.forget(old.settings.listeners)
+    async def _forget(self, old: Generation) -> None:
+        """Let the listeners of old settings pass on what waits, unless the present ones have them too."""
+        kept = () if old is self._current else self._current.settings.listeners
+        gone = [each for each in old.settings.listeners if all(each is not other for other in kept)]
+        if (closing := join(None, gone)) is not None:
+            await asyncio.to_thread(closing.close)
+        self._metrics.forget(gone)
 
     def _look(self) -> None:
         """Keep the shared counters up to date, and end after the parent."""
@@ -223,7 +230,8 @@ def build(settings: Settings, metrics: Metrics, more: Iterable[Listener] = ()) -
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
-        listeners=[*settings.listeners, *more],
+        # As plain functions they are not closed with this `AsyncOTP`: the next one may use them too.
+        listeners=[*(each.__call__ for each in settings.listeners), *more],
     )
     app = create_app(
         otp,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -92,7 +92,7 @@ class Reloader:
         build: returns their generation.
         on_change: called in the event loop with the new generation, and the settings that have changed and need a
             restart.
-        on_close: called with a generation that is closed.
+        on_close: awaited with a generation that is closed.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Reloader:
         read: Read,
         build: Build,
         on_change: Callable[[Generation, list[str]], object],
-        on_close: Callable[[Generation], object],
+        on_close: Callable[[Generation], Awaitable[object]],
     ) -> None:
         self._current = first
         self._read = read
@@ -166,7 +166,7 @@ class Reloader:
         if generation.is_retired and isinstance(generation.app, ServiceMiddleware):
             await generation.app.finish()
         await generation.otp.close()
-        self._on_close(generation)
+        await self._on_close(generation)
 
 
 async def _check_store(otp: AsyncOTP) -> None:
@@ -181,8 +181,13 @@ async def _check_store(otp: AsyncOTP) -> None:
 
 
 def _keep(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
-    """Return the new settings with the old values of those that need a restart, and the names of these."""
+    """Return the new settings with the old values of those that need a restart, and the names of these.
+
+    Listeners whose settings are the same stay: what waits in their queues stays in order.
+    """
     found, kept = new, []
+    if old.telemetry == new.telemetry:
+        found = replace(found, listeners=old.listeners)
     for table, names in _AT_START.items():
         before, after = getattr(old, table), getattr(new, table)
         changed = {name: getattr(before, name) for name in names if getattr(before, name) != getattr(after, name)}
