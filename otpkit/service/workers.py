@@ -245,8 +245,8 @@ def _pass(*_: object) -> None:
 def _run_child(work: Callable[[], object]) -> int:
     """Run a worker in its own process, and return its exit status."""
     signal.set_wakeup_fd(-1)
-    # Ctrl-C in a terminal reaches the parent alone, which passes it on.
-    os.setpgid(0, 0)
+    with suppress(OSError):  # Ctrl-C in a terminal then reaches the parent alone, which passes it on.
+        os.setpgid(0, 0)
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(each, signal.SIG_DFL)
     hangups.take()
