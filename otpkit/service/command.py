@@ -16,7 +16,7 @@ from dataclasses import replace
 import uvicorn
 from starlette.types import ASGIApp
 
-from otpkit import AsyncOTP
+from otpkit import AsyncOTP, Event
 from otpkit.core import hangups
 from otpkit.core.config import Listener
 from otpkit.errors import ConfigurationError
@@ -64,8 +64,9 @@ def run(
     port = settings.service.port if port is None else port
     workers = settings.service.workers if workers is None else workers
     if workers == 1:
+        process = _Process(settings, read)
         with _listening(host, port, on_ready) as (listener, ready):
-            _Process(settings, read).serve(listener, ready)
+            process.serve(listener, ready)
         return 0
     return _run_workers(workers, settings, read, host, port, on_ready)
 
@@ -230,8 +231,7 @@ def build(settings: Settings, metrics: Metrics, more: Iterable[Listener] = ()) -
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
-        # As plain functions they are not closed with this `AsyncOTP`: the next one may use them too.
-        listeners=[*(each.__call__ for each in settings.listeners), *more],
+        listeners=[*map(_without_close, settings.listeners), *more],
     )
     app = create_app(
         otp,
@@ -245,6 +245,16 @@ def build(settings: Settings, metrics: Metrics, more: Iterable[Listener] = ()) -
         access_log=settings.service.access_log,
     )
     return Generation(settings=settings, otp=otp, app=app)
+
+
+def _without_close(listener: Listener) -> Listener:
+    """Return a listener that is not closed with its `AsyncOTP`: the next generation may use it too."""
+
+    def call(event: Event) -> None:
+        listener(event)
+
+    call.__qualname__ = type(listener).__qualname__  # The name in the log.
+    return call
 
 
 def run_console(

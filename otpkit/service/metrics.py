@@ -33,7 +33,8 @@ class Metrics:
 
     def __init__(self, listeners: Iterable[Listener] = (), *, shared: str | None = None) -> None:
         self.registry = CollectorRegistry()
-        self._read: Any = self.registry if shared is None else MultiProcessCollector(None, shared)
+        collector: Any = MultiProcessCollector  # The library does not annotate it.
+        self._read: Any = self.registry if shared is None else collector(None, shared)
         self._listener = PrometheusListener(self.registry)
         self._dropped = Counter(
             "otpkit_listener_dropped",
@@ -126,7 +127,8 @@ def share_counters(directory: str, worker: int) -> None:
         worker: the worker's number. No other living process may have it.
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-    values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[assignment]
+    library: Any = values  # The library does not annotate it.
+    library.ValueClass = library.MultiProcessValue(lambda: worker)
 
 
 class _Share:

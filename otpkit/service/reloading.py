@@ -135,7 +135,8 @@ class Reloader:
             with suppress(asyncio.CancelledError):
                 await self._task
         self._close_later(self._current)
-        await asyncio.wait(self._closing)
+        while self._closing:
+            await asyncio.wait(self._closing)
 
     async def _run(self) -> None:
         try:
