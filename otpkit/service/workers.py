@@ -139,11 +139,15 @@ class Supervisor:
             self._postpone(worker, f"can't be started: {error.strerror}")
             return
         if not pid:
-            ours.close()
-            for each in self._workers:
-                if each.link is not None:
-                    each.link.close()
-            os._exit(_run_child(lambda: self._work(worker.number, Link(theirs))))
+            status = 1
+            try:
+                ours.close()
+                for each in self._workers:
+                    if each.link is not None:
+                        each.link.close()
+                status = _run_child(lambda: self._work(worker.number, Link(theirs)))
+            finally:
+                os._exit(status)  # Whatever happens, a child must never return into the parent's code.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         ours.setblocking(False)

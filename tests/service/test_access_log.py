@@ -98,6 +98,18 @@ def test_id_that_could_break_a_log_is_replaced(logged: Served, phone: str, caplo
     assert all(MADE.fullmatch(each["request_id"]) for each in found)
 
 
+def test_client_that_leaves_has_no_status(logged: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """The response to a HEAD has no body."""
+    head = "POST /v1/challenges HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+    with caplog.at_level(logging.INFO, "otpkit.access"):
+        logged.session.head(f"{logged.base_url}/openapi.json", timeout=SECONDS)
+        with socket.create_connection(("127.0.0.1", logged.port)) as client:
+            client.sendall(f"{head}Authorization: Bearer {KEY}\r\n\r\n".encode())
+        found = lines(caplog, 2)
+    assert [(each["method"], each["status"], each["bytes"]) for each in found] == [("HEAD", 200, 0), ("POST", None, 0)]
+    assert found[1]["key"] == "shop"
+
+
 def test_command_writes_a_line_with_the_id_of_the_span(tmp_path: Path) -> None:
     """It is off by default, and a reload turns it on. The trace has the same id."""
     with Slow() as webhook, Collector() as collector:

@@ -65,8 +65,11 @@ def test_dead_worker_is_replaced_and_counters_stay(
         for _ in range(5):
             assert requests.get(f"{url}/healthz", timeout=SECONDS).status_code == 200
         wait_until(lambda: len(workers_of(process)) == 2)
-        assert len(workers_of(process) - before) == 1
+        (replacement,) = workers_of(process) - before
         assert requested(url) == 24
+        os.kill(replacement, signal.SIGKILL)
+        assert "It is started again in 0.5 s." in log_until(process, "Worker 1 was ended")
+        wait_until(lambda: len(workers_of(process)) == 2)
 
         change(file, "port = 0", "port = 70000")
         assert "service.port must be a whole number" in reloaded(process, "were not reloaded")
