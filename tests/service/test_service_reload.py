@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +22,10 @@ from support.event_receiver import SECRET as WEBHOOK_SECRET
 from support.service import KEY, PHONE, SECRET
 
 from otpkit.errors import ConfigurationError
-from otpkit.settings import read_settings
+from otpkit.service import Metrics
+from otpkit.service.command import build
+from otpkit.service.reloading import Generation, Reloader
+from otpkit.settings import Settings, read_settings
 
 NEW_KEY = KEY[::-1]
 RELOADED = "The settings were reloaded."
@@ -234,3 +240,29 @@ def test_import_of_the_command_holds_hangups(tmp_path: Path) -> None:
     for arguments, held in ((["serve"], "True False"), (["issue"], "False False")):
         done = subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == held
+
+
+async def test_old_settings_are_freed(tmp_path: Path, webhook: Slow) -> None:
+    """Nothing holds a generation whose last request is over."""
+    file, metrics = config(tmp_path, "memory://", webhook), Metrics()
+    made: weakref.WeakSet[Generation] = weakref.WeakSet()
+    closed = asyncio.Queue[None]()
+
+    def read() -> Settings:
+        return read_settings({}, str(file), serves=True)
+
+    def make(settings: Settings) -> Generation:
+        made.add(found := build(settings, metrics))
+        return found
+
+    async def on_close(_: Generation) -> None:
+        closed.put_nowait(None)
+
+    reloader = Reloader(make(read()), read, make, lambda *_: None, on_close)
+    for _ in range(5):
+        reloader.reload()
+        await asyncio.wait_for(closed.get(), SECONDS)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert len(made) == 1
+    await reloader.close()
