@@ -23,7 +23,7 @@ from support.service import KEY, PHONE, SECRET
 
 from otpkit.errors import ConfigurationError
 from otpkit.service import Metrics
-from otpkit.service.command import build
+from otpkit.service.process import build
 from otpkit.service.reloading import Generation, Reloader
 from otpkit.settings import Settings, read_settings
 
