@@ -110,7 +110,7 @@ LIBRARIES = {
     "opentelemetry": {"service.tracing", "telemetry.opentelemetry", "telemetry.spans"},
     "phonenumbers": {"phone"},
     "prometheus_client": {"service", "telemetry.prometheus"},
-    "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
+    "pydantic": {"integrations.fastapi", "service", "settings", "web.json_calls", "web.schemas"},
     "pydantic_core": {"service.openapi", "settings"},
     "pydantic_settings": {"settings"},
     "pytest": {"testing.plugin"},

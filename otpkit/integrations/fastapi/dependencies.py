@@ -14,6 +14,7 @@ from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import fingerprint_of
 from otpkit.integrations.fastapi.deferred import Redeem, check_fields, defer
 from otpkit.web import State, bind_of, cookie_name, take_proof, visit
+from otpkit.web.sessions import require_bind
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -78,17 +79,6 @@ def session_bind(purpose: str) -> Callable[[Request], Awaitable[str]]:
         with visit(session_of(request), purpose) as state:
             return bind_of(state)
 
-    return bind
-
-
-def require_bind(bind: str) -> str:
-    """Return the text from the application's `bind=`.
-
-    Raises:
-        ConfigurationError: it is empty, so all visitors would share their challenges.
-    """
-    if not bind:
-        raise ConfigurationError("bind= returned an empty text.", "Return a text that only this visitor knows.")
     return bind
 
 
