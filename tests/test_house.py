@@ -116,6 +116,7 @@ LIBRARIES = {
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},
+    "rest_framework": {"integrations.django.rest"},
     "rich": {"cli.output", "cli.simulate", "cli.stats"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
@@ -297,6 +298,8 @@ PRIVATE = {
     "integrations.django.backends": {"_default_manager"},
     "integrations.django.checks": {"_meta"},
     "integrations.django.conf": {"_meta"},
+    # REST framework names its Django request so, and offers no other way to it.
+    "integrations.django.rest": {"_request"},
     "integrations.django.tables": {"_default_manager"},
     # Of FastAPI's routes, and of Starlette's requests, which keep what FastAPI has read.
     "integrations.fastapi.deferred": {"_body", "_embed_body_fields", "_form", "_json"},

@@ -235,11 +235,11 @@ def _validated(model: type[B], content: bytes, key: str | None) -> tuple[B | Non
             _KEY.validate_python(key)
     except ValidationError as error:
         wrong += [{"loc": ("header", "Idempotency-Key"), "msg": each["msg"]} for each in error.errors()]
-    given = json.loads(content or b"null")
-    if given is None:
+    if not content:
         return None, [*wrong, {"loc": ("body",), "msg": "Field required"}]
+    given = json.loads(content)
     try:
-        body = model.model_validate(given)
+        body = model.model_validate(given, from_attributes=True)  # as FastAPI does, for the same messages
     except ValidationError as error:
         wrong += [{"loc": ("body", *each["loc"]), "msg": each["msg"]} for each in error.errors()]
     return (None if wrong else body), wrong

@@ -28,6 +28,12 @@ from otpkit.web.visitors import preferred_language
 _KEY: Final = "otpkit"  # the session's key that holds the state of all purposes
 _OWN: Final = {"", "same-origin", "none"}  # "" is an old browser without the header, or no browser
 
+REPLAYED: Final = (
+    "The proof was redeemed by an earlier request with this Idempotency-Key.",
+    "Verify the phone again. An endpoint that returns the existing account may accept replays (replay=True).",
+)
+"""The problem and the remedy of a repeated redeem, where an integration does not accept it."""
+
 State: TypeAlias = MutableMapping[str, str]
 
 
