@@ -54,7 +54,7 @@ LAYERS = [
     ["guard.elsewhere"],
     ["guard.screening"],
     ["core.issue"],
-    ["core.discreet"],
+    ["core.discreet", "core.send"],
     ["core.flows"],
     ["core.tracing"],
     ["core.secret_files"],
