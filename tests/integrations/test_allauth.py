@@ -26,8 +26,10 @@ _silent = iter([13900100041, 13900100051])  # The gateway sends the message, and
 OWN_CODES: dict[str, Any] = {"ACCOUNT_FORMS": {}}
 OPEN: dict[str, Any] = {"ACCOUNT_PREVENT_ENUMERATION": False}
 MODES = {"otpkit's codes": {}, "allauth's codes": OWN_CODES}
+CODE_SENT = "A verification code has been sent to"
 WAIT = "You can try again in"
 SIGN_UP, VERIFY = "/accounts/signup/", "/accounts/phone/verify/"
+CHANGE = "/accounts/phone/change/"
 LOG_IN, CONFIRM = "/accounts/login/code/", "/accounts/login/code/confirm/"
 
 
@@ -145,7 +147,7 @@ def test_limited_resend_keeps_the_code(project: Project, phone: str, settings: d
     visitor.post(SIGN_UP, phone=phone)
     again = visitor.post(VERIFY, action="resend")
     assert (again.url.endswith(VERIFY), WAIT in again.text) == (True, True)
-    assert "sent to" not in again.text
+    assert CODE_SENT not in again.text
     assert len(project.codes(phone)) == 1
     visitor.post(VERIFY, code=project.codes(phone)[0])
     assert visitor.me() == {"phone": phone, "verified": True}
@@ -176,12 +178,13 @@ def test_log_in_is_alike_for_any_number(project: Project, phone: str, settings: 
 @pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
 def test_rejected_number_can_be_changed(project: Project, phone: str, settings: dict[str, Any]) -> None:
     """The page of the code explains the rejection."""
+    later(project)  # Each mode uses the number.
     visitor = Visitor(project, settings)
     rejected = "13900050009"  # The gateway rejects 139000CCCCC with the code CCCCC.
     page = visitor.post(SIGN_UP, phone=rejected)
     assert page.url.endswith(VERIFY)
     assert "The message could not be sent to this number. Please check it." in page.text
-    assert "sent to" not in page.text
+    assert CODE_SENT not in page.text
     page = visitor.post(VERIFY, action="change", phone=phone)
     assert "could not be sent" not in page.text
     visitor.post(VERIFY, code=project.codes(phone)[0])
@@ -204,7 +207,7 @@ def test_not_a_number_is_an_error_of_the_form(project: Project) -> None:
     visitor.session.headers["Accept-Language"] = "zh-Hans"
     page = visitor.post(SIGN_UP, phone="12")
     assert page.url.endswith(SIGN_UP)
-    assert "请填写正确的手机号码。" in page.text
+    assert "请输入正确的手机号码。" in page.text
 
 
 def test_code_in_the_session_is_worth_nothing(project: Project, phone: str) -> None:
@@ -220,13 +223,41 @@ def test_code_in_the_session_is_worth_nothing(project: Project, phone: str) -> N
     assert visitor.me() == {}
 
 
-def test_changed_number_is_stored_once_verified(project: Project, phone: str) -> None:
-    """A user who is logged in keeps the old number until then, and sees a limit on the form."""
-    visitor = signed_up(project, phone)
-    taken = f"+86{next(_numbers)}"
-    Visitor(project).post(SIGN_UP, phone=taken)
-    page = visitor.post("/accounts/phone/change/", phone=f"+86{next(_numbers)}")
-    assert page.url.endswith(VERIFY)
+@pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
+def test_changed_number_is_stored_once_verified(project: Project, phone: str, settings: dict[str, Any]) -> None:
+    """A user who is logged in keeps the old number until then, and sees a refusal on the form."""
+    visitor = signed_up(project, phone, **settings)
+    later(project)
+    page = visitor.post(CHANGE, phone="13900050009")
+    assert (page.url.endswith(CHANGE), "Please check it." in page.text) == (True, True)
+    new = f"+86{next(_numbers)}"
+    assert visitor.post(CHANGE, phone=new).url.endswith(VERIFY)
+    assert visitor.me() == {"phone": phone, "verified": True}
+    visitor.post(VERIFY, code=project.codes(new)[0])
+    assert visitor.me() == {"phone": new, "verified": True}
+
+
+def test_code_of_an_earlier_number_verifies_that_number(project: Project, phone: str) -> None:
+    """If the change is refused, the user gets no number that was not proven."""
+    visitor = Visitor(project)
+    visitor.post(SIGN_UP, phone=phone)
+    earlier = project.codes(phone)[0]
+    later(project)
+    visitor.post(VERIFY, action="change", phone="13900050009")
+    assert "Incorrect code" in visitor.post(VERIFY, code=earlier).text
+    assert visitor.me() == {}
+
+
+def test_code_sent_twice_is_one_code(project: Project, phone: str) -> None:
+    """A visitor who starts again while the code is live goes on with it, and sees when another can be sent."""
+    signed_up(project, phone)
+    later(project)
+    visitor = Visitor(project)
+    visitor.post(LOG_IN, phone=phone)
+    code = project.codes(phone)[0]
+    visitor.get(SIGN_UP)  # It ends the pending login.
+    assert visitor.post(LOG_IN, phone=phone).url.endswith(CONFIRM)
+    visitor.post(CONFIRM, code=code)
     assert visitor.me() == {"phone": phone, "verified": True}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,7 @@ def configure(folder: str) -> None:
             "allauth.account",
             "allauth.headless",
         ],
+        LOGGING_CONFIG=None,  # Errors go to stderr, which pytest shows.
         LOGIN_REDIRECT_URL="/",
         MIDDLEWARE=[
             "otpkit.integrations.django.middleware.PhoneErrorMiddleware",
@@ -98,6 +100,8 @@ def configure(folder: str) -> None:
 
 
 def main(folder: str) -> None:
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     configure(folder)
     from django.core.handlers.wsgi import WSGIHandler
     from django.core.management import call_command

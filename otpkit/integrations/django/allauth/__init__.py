@@ -28,6 +28,7 @@ from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist
 from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
+from django.utils.http import escape_leading_slashes
 from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError, OTPError, RateLimitError, StoreUnavailableError
@@ -141,7 +142,7 @@ class PhoneAdapterMixin:
         holder, name = _holder(user)
         if not hasattr(holder, self.verified_field):
             raise ConfigurationError(
-                f"{type(holder).__name__} has no field {self.verified_field!r}, which is True for a verified number.",
+                f"{holder.__class__.__name__} has no field {self.verified_field!r}, which is True for a verified number.",
                 "Add a BooleanField(default=False), or set verified_field of the adapter to the field's name.",
             )
         setattr(holder, name, phone)
@@ -199,7 +200,7 @@ class PhoneAdapterMixin:
         self.add_message(request, messages.WARNING if is_live else messages.ERROR, message=text)
         if is_live or (is_signup and not is_again):
             return
-        raise ImmediateHttpResponse(HttpResponseRedirect(request.get_full_path()))
+        raise ImmediateHttpResponse(HttpResponseRedirect(_own_url(request)))
 
 
 class PhoneAdapter(PhoneAdapterMixin, DefaultAccountAdapter):  # type: ignore[misc]
@@ -246,11 +247,19 @@ def _is_resend(request: HttpRequest) -> bool:
     return request.POST.get("action") == "resend" or (name or "").startswith("resend_")
 
 
+def _own_url(request: HttpRequest) -> str:
+    """Return the URL of the page whose form was sent, with the `next` of the form."""
+    query = request.GET.copy()
+    if "next" in request.POST:
+        query["next"] = request.POST["next"]
+    return escape_leading_slashes(request.path) + (f"?{query.urlencode()}" if query else "")
+
+
 def _holder(user: AbstractBaseUser) -> tuple[Any, str]:
     """Return the object that holds the user's number, and the name of the field."""
     path = user_phone_field()
     try:
-        find_field(type(user), path)
+        find_field(user.__class__, path)  # The user of a request is a lazy object.
     except FieldDoesNotExist as error:
         raise ConfigurationError(
             f"OTPKIT['USER_PHONE_FIELD'] is not a field of the user model: {error}.",
