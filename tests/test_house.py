@@ -93,6 +93,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "core.flows" in layer)
 # The modules that may import a library (a folder's name stands for all its modules), and those that must be lazy.
 LIBRARIES = {
     "aiohttp": {"transport.aio"},
+    "allauth": {"integrations.django.allauth"},
     "anyio": {"integrations.fastapi"},
     "apprise": {"transport.notifier"},
     "asgiref": {"integrations.django"},

@@ -214,7 +214,7 @@ def redeem(
             `PhoneErrorMiddleware` answers with a problem document.
         StoreUnavailableError: Redis is not available.
     """
-    plain = request._request if isinstance(request, Request) else request
+    plain: Any = request._request if isinstance(request, Request) else request
     plain.otpkit_purpose = purpose
     key = request.headers.get("Idempotency-Key") or None
     asked = None if key is None else _fingerprint(request, plain)

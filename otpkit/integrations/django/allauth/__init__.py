@@ -20,7 +20,6 @@ from __future__ import annotations
 import logging
 import secrets
 import string
-from hashlib import sha256
 from typing import Any, ClassVar, Final
 
 from django.apps import apps
@@ -33,11 +32,12 @@ from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError, OTPError, RateLimitError, StoreUnavailableError
 from otpkit.frames import without_locals
+from otpkit.integrations.django.allauth.steps import STATE, mark, visitor_of
 from otpkit.integrations.django.backends import PhoneBackend
-from otpkit.integrations.django.conf import find_field, forwarded_hops, get_otp, language, user_phone_field
+from otpkit.integrations.django.conf import find_field, get_otp, language, user_phone_field
 from otpkit.integrations.django.forms import PhoneField
 from otpkit.integrations.django.sessions import session_of
-from otpkit.web import DEVICES_COOKIE, bind_of, client_ip, visit
+from otpkit.web import bind_of, visit
 from otpkit.web.captchas import answer_in
 
 try:
@@ -52,7 +52,6 @@ except ImportError as missing:
 
 __all__ = ["PhoneAdapter", "PhoneAdapterMixin"]
 
-STATE: Final = "allauth"  # the part of the session that the forms read; it is not the purpose of a code
 _VERIFY, _LOGIN = "verify_phone", "confirm_login_code"  # names of forms in `ACCOUNT_FORMS`
 _SENT: Final = ("account/messages/phone_verification_sent.txt", "account/messages/login_code_sent.txt")
 _REFUSED: Final = "otpkit_refused"  # the attribute of a request whose message was not sent
@@ -110,15 +109,16 @@ class PhoneAdapterMixin:
         """
         request: HttpRequest = context.request
         step, otp = _step(kwargs), get_otp()
-        is_ours = has_form(request, step)
+        is_ours = _has_form(request, step)
         with visit(session_of(request), STATE) as state:
             bind = bind_of(state)
-        options, refused = self._options(request, user, phone, step), None
+        purpose, options = self._purpose(step), self._options(request, user, phone)
+        refused: OTPError | None = None
         try:
             if is_ours:
-                otp.issue(phone, bind=bind, **options)
+                otp.issue(phone, purpose, bind=bind, **options)
             else:
-                otp.send(phone, options.pop("purpose"), code, minutes=_minutes(step), **options)
+                otp.send(phone, purpose, code, minutes=_minutes(step), **options)
         except ConfigurationError:
             raise
         except OTPError as error:
@@ -127,7 +127,7 @@ class PhoneAdapterMixin:
             self._refuse(request, step, refused)
         if is_ours:
             with visit(session_of(request), STATE) as state:
-                state |= {"phone": phone, "purpose": options["purpose"], "mark": mark(code)}
+                state.update(phone=phone, purpose=purpose, mark=mark(code))
 
     def add_message(
         self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
@@ -142,7 +142,7 @@ class PhoneAdapterMixin:
         holder, name = _holder(user)
         if not hasattr(holder, self.verified_field):
             raise ConfigurationError(
-                f"{holder.__class__.__name__} has no field {self.verified_field!r}, which is True for a verified number.",
+                f"{holder.__class__.__name__} has no field {self.verified_field!r} for whether the number is verified.",
                 "Add a BooleanField(default=False), or set verified_field of the adapter to the field's name.",
             )
         setattr(holder, name, phone)
@@ -164,14 +164,14 @@ class PhoneAdapterMixin:
         """Return the user with a number, or None."""
         return PhoneBackend().find_user(phone)
 
-    def _options(self, request: HttpRequest, user: AbstractBaseUser, phone: str, step: str) -> dict[str, Any]:
+    def _purpose(self, step: str) -> str:
+        return self.signup_purpose if step == _VERIFY else self.login_purpose
+
+    def _options(self, request: HttpRequest, user: AbstractBaseUser, phone: str) -> dict[str, Any]:
         """Return the arguments of `issue` and `send` that depend on the request."""
-        meta = request.META
         return {
-            "purpose": self.signup_purpose if step == _VERIFY else self.login_purpose,
-            "ip": client_ip(meta.get("REMOTE_ADDR"), meta.get("HTTP_X_FORWARDED_FOR", ""), forwarded_hops()),
+            **visitor_of(request),
             "captcha": answer_in(request.POST.dict()),
-            "device": request.COOKIES.get(DEVICES_COOKIE) or None,
             "known": request.user == user and self.get_phone(user) == (phone, True),
         }
 
@@ -214,7 +214,7 @@ def _step(kwargs: dict[str, Any]) -> str:
     return "confirm_reauthentication_code" if kwargs["reauthentication"] else _LOGIN
 
 
-def has_form(request: HttpRequest, step: str) -> bool:
+def _has_form(request: HttpRequest, step: str) -> bool:
     """Return True if the code of a step is typed into one of otpkit's forms."""
     from otpkit.integrations.django.allauth.forms import ChallengeForm
 
@@ -223,18 +223,10 @@ def has_form(request: HttpRequest, step: str) -> bool:
     return not _is_headless(request) and isinstance(found, type) and issubclass(found, ChallengeForm)
 
 
-def mark(code: str) -> str:
-    """Return the text in the session by which a form recognizes the step whose code otpkit sent.
-
-    Args:
-        code: the code that allauth keeps for the step, and that was not sent.
-    """
-    return sha256(f"otpkit allauth:{code}".encode()).hexdigest()
-
-
 def _minutes(step: str) -> int:
+    """Return the life of allauth's code, for the template's `{minutes}`."""
     is_login = step != _VERIFY
-    seconds = account_settings.LOGIN_BY_CODE_TIMEOUT if is_login else account_settings.PHONE_VERIFICATION_TIMEOUT
+    seconds: int = account_settings.LOGIN_BY_CODE_TIMEOUT if is_login else account_settings.PHONE_VERIFICATION_TIMEOUT
     return max(1, seconds // 60)
 
 

@@ -14,10 +14,10 @@ from django.http import HttpRequest
 
 from otpkit import ConfigurationError, OTPError, StoreUnavailableError, fold
 from otpkit.frames import without_locals
-from otpkit.integrations.django.allauth import STATE, mark
-from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
+from otpkit.integrations.django.allauth.steps import STATE, mark, visitor_of
+from otpkit.integrations.django.conf import get_otp, language
 from otpkit.integrations.django.sessions import session_of
-from otpkit.web import DEVICES_COOKIE, State, bind_of, client_ip, visit
+from otpkit.web import State, bind_of, visit
 
 
 @without_locals
@@ -57,11 +57,8 @@ class ConfirmReauthenticationCodeForm(ChallengeForm, forms.ConfirmReauthenticati
 
 
 def _verify(request: HttpRequest, state: State, typed: str) -> None:
-    meta = request.META
-    ip = client_ip(meta.get("REMOTE_ADDR"), meta.get("HTTP_X_FORWARDED_FOR", ""), forwarded_hops())
-    device = request.COOKIES.get(DEVICES_COOKIE) or None
     try:
-        get_otp().verify(state["phone"], typed, state["purpose"], bind=bind_of(state), ip=ip, device=device)
+        get_otp().verify(state["phone"], typed, state["purpose"], bind=bind_of(state), **visitor_of(request))
     except StoreUnavailableError as error:
         refusal = ValidationError(error.message(language()), code=error.code)
     except OTPError as error:
