@@ -93,7 +93,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "core.flows" in layer)
 # The modules that may import a library (a folder's name stands for all its modules), and those that must be lazy.
 LIBRARIES = {
     "aiohttp": {"transport.aio"},
-    "allauth": {"integrations.django.allauth"},
+    "allauth": {"integrations.django.allauth", "integrations.django.checks"},
     "anyio": {"integrations.fastapi"},
     "apprise": {"transport.notifier"},
     "asgiref": {"integrations.django"},
@@ -296,6 +296,7 @@ PRIVATE = {
     # Names of aiohttp's session, to prevent a repeated request, and of asyncio's transports, to close them without it.
     "transport.aio": {"_retry_connection", "_sock", "_ssl_protocol", "_transport"},
     # Django documents both.
+    "integrations.django.allauth": {"_default_manager"},
     "integrations.django.backends": {"_default_manager"},
     "integrations.django.checks": {"_meta"},
     "integrations.django.conf": {"_meta"},

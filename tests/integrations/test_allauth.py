@@ -248,6 +248,22 @@ def test_code_of_an_earlier_number_verifies_that_number(project: Project, phone:
     assert visitor.me() == {}
 
 
+def test_unverified_number_is_nobodys(project: Project, phone: str) -> None:
+    """A stranger who signs up with a number can't keep its owner out, nor share the account."""
+    stranger = Visitor(project)
+    stranger.post(SIGN_UP, phone=phone)
+    later(project)
+    assert Visitor(project, OPEN).post(LOG_IN, phone=phone).url.endswith(LOG_IN)
+    signed_up(project, phone)
+    stranger.post(VERIFY, code=project.codes(phone)[-1])
+    assert stranger.me() == {}
+    later(project)
+    owner = Visitor(project)
+    owner.post(LOG_IN, phone=phone)
+    owner.post(CONFIRM, code=project.codes(phone)[0])
+    assert owner.me() == {"phone": phone, "verified": True}
+
+
 def test_code_sent_twice_is_one_code(project: Project, phone: str) -> None:
     """A visitor who starts again while the code is live goes on with it, and sees when another can be sent."""
     signed_up(project, phone)
@@ -280,3 +296,15 @@ def test_headless_api_sends_allauths_code(project: Project, phone: str) -> None:
     assert WAIT in again.json()["errors"][0]["message"]
     right = post("phone/verify", code=project.codes(phone)[0])
     assert right.json()["meta"]["is_authenticated"], right.text
+
+
+def test_checks_name_what_is_missing(project: Project) -> None:
+    """allauth's own limit, and fields that can't hold a number's state."""
+
+    def found(**settings: Any) -> list[str]:
+        return list(Visitor(project, settings).get("/checks/").json()["ids"])
+
+    assert found() == []
+    assert found(ACCOUNT_RATE_LIMITS={}) == ["otpkit.W007"]
+    assert found(OTPKIT={"USER_PHONE_FIELD": "username"}) == ["otpkit.E007"]
+    assert found(OTPKIT={"USER_PHONE_FIELD": "mobile"}) == ["otpkit.E004"]

@@ -15,18 +15,20 @@ import requests
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from django.urls import include, path
-from fastapi import FastAPI, Header
+from fastapi import Depends, FastAPI, Header
 from pydantic import BaseModel
 from rest_framework import serializers
+from rest_framework.decorators import api_view
 from rest_framework.generics import CreateAPIView
+from rest_framework.response import Response
 from rest_framework.throttling import SimpleRateThrottle
 from served_apps import SECRET, TEMPLATE, on_uvicorn, on_werkzeug
 from starlette.middleware.sessions import SessionMiddleware
 
-from otpkit import OTP, AsyncOTP, GatewayRejectedError, Guard, Policy, RiskContext
+from otpkit import OTP, AsyncOTP, GatewayRejectedError, Guard, Policy, Proof, RiskContext
 from otpkit.integrations import fastapi as in_fastapi
 from otpkit.integrations import flask as in_flask
-from otpkit.integrations.django.rest import HasPhoneProof, VerifiedPhoneMixin, phone_urls
+from otpkit.integrations.django.rest import HasPhoneProof, VerifiedPhoneMixin, phone_urls, redeem
 from otpkit.testing import MovableClock, Outbox, PassingCaptcha
 
 _numbers = count(13400000000)
@@ -86,6 +88,10 @@ def on_fastapi(outbox: Outbox, clock: MovableClock) -> Iterator[str]:
     app.include_router(phones.router("quiet", discreet=True), prefix="/api/quiet")
     app.include_router(phones.router("device", bind=device_in_fastapi), prefix="/api/device")
 
+    @app.post("/paid")
+    async def pay(proof: Annotated[Proof, Depends(in_fastapi.verified_phone("device", bind=device_in_fastapi))]) -> str:
+        return proof.phone
+
     @app.post("/accounts", status_code=201)
     async def create(account: Account, proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
         return {"name": account.name, "phone": proof.phone}
@@ -104,6 +110,10 @@ def on_flask(outbox: Outbox, clock: MovableClock) -> Iterator[str]:
         app.register_blueprint(phones.json_blueprint("guarded"))
         app.register_blueprint(phones.json_blueprint("quiet", discreet=True))
         app.register_blueprint(phones.json_blueprint("device", bind=device_in_flask))
+
+        @app.post("/paid")
+        def pay() -> Any:
+            return flask.jsonify(phones.redeem("device", bind=device_in_flask).phone)
 
         @app.post("/accounts")
         def create() -> Any:
@@ -132,7 +142,13 @@ class CreateAccount(CreateAPIView):  # type: ignore[type-arg]
     serializer_class = AccountSerializer
 
 
+@api_view(["POST"])
+def pay(request: Any) -> Response:
+    return Response(redeem(request, "device", bind=device_in_django).phone)
+
+
 urlpatterns = [
+    path("paid", pay),
     path("api/signup/", include(phone_urls("signup"))),
     path("api/guarded/", include(phone_urls("guarded", known=is_known))),
     path("api/quiet/", include(phone_urls("quiet", discreet=True))),
@@ -156,6 +172,7 @@ def on_django(outbox: Outbox, clock: MovableClock) -> Iterator[str]:
             "django.middleware.csrf.CsrfViewMiddleware",
         ],
         OTPKIT=setting(outbox, clock),
+        REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": []},
         ROOT_URLCONF=__name__,
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",  # The database is of another thread.
     )
@@ -319,7 +336,13 @@ def device(api: Api, phone: str) -> Iterator[requests.Response]:
     yield api.post("/api/device/challenges", {"phone": phone}, Device="mine")
     body = {"phone": phone, "code": api.code(phone)}
     yield api.post("/api/device/verifications", body, Device="another")
-    yield api.other().post("/api/device/verifications", body, Device="mine")
+    right = api.other().post("/api/device/verifications", body, Device="mine")
+    yield right
+    token = right.json()["token"]
+    yield api.post("/paid", Device="another", Phone_Proof=token)
+    yield api.post("/paid", Device="mine")
+    yield api.other().post("/paid", Device="mine", Phone_Proof=token)
+    yield api.post("/paid", Device="mine", Phone_Proof=token)
     assert not api.session.cookies
     assert api.post("/api/device/challenges", {"phone": phone}).status_code == 500, "All would share their codes."
 

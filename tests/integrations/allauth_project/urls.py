@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.checks import run_checks
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
@@ -27,7 +28,12 @@ def later(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def checks(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"ids": sorted({str(each.id) for each in run_checks() if str(each.id).startswith("otpkit.")})})
+
+
 urlpatterns = [
+    path("checks/", checks),
     path("", me),
     path("later/", later),
     path("kept/", kept),

@@ -26,6 +26,7 @@ from django.apps import apps
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist
+from django.db import router, transaction
 from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.utils.http import escape_leading_slashes
 from django.utils.module_loading import import_string
@@ -138,7 +139,13 @@ class PhoneAdapterMixin:
         super().add_message(request, level, message_template, *args, **kwargs)  # type: ignore[misc]
 
     def set_phone(self, user: AbstractBaseUser, phone: str, verified: bool) -> None:
-        """Store the user's number."""
+        """Store the user's number. A user who has given the same number and has not verified it, loses it.
+
+        Otherwise a stranger could sign up with a number, and its owner could not, or would log in to that account.
+
+        Raises:
+            ConfigurationError: the user model lacks a field.
+        """
         holder, name = _holder(user)
         if not hasattr(holder, self.verified_field):
             raise ConfigurationError(
@@ -147,7 +154,11 @@ class PhoneAdapterMixin:
             )
         setattr(holder, name, phone)
         setattr(holder, self.verified_field, verified)
-        if holder.pk is not None:
+        if holder.pk is None:
+            return
+        others = holder.__class__._default_manager.filter(**{name: phone, self.verified_field: False})
+        with transaction.atomic(using=router.db_for_write(holder.__class__, instance=holder)):
+            others.exclude(pk=holder.pk).update(**{name: None})
             holder.save(update_fields=[name, self.verified_field])
 
     def get_phone(self, user: AbstractBaseUser) -> tuple[str, bool] | None:
@@ -157,12 +168,13 @@ class PhoneAdapterMixin:
         return (phone, bool(getattr(holder, self.verified_field, False))) if phone else None
 
     def set_phone_verified(self, user: AbstractBaseUser, phone: str) -> None:
-        """Store that the number is verified. It is stored too: the user's may have changed while the code was out."""
+        """Store the number as the user's verified one. The user's may have changed while the code was on its way."""
         self.set_phone(user, phone, True)
 
     def get_user_by_phone(self, phone: str) -> AbstractBaseUser | None:
-        """Return the user with a number, or None."""
-        return PhoneBackend().find_user(phone)
+        """Return the user who has verified a number, or None."""
+        user = PhoneBackend().find_user(phone)
+        return user if user is not None and self.get_phone(user) == (phone, True) else None
 
     def _purpose(self, step: str) -> str:
         return self.signup_purpose if step == _VERIFY else self.login_purpose
