@@ -117,6 +117,7 @@ LIBRARIES = {
     "redis": {"store"},
     "requests": {"transport"},
     "rich": {"cli.output", "cli.simulate", "cli.stats"},
+    "standardwebhooks": {"service"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
         "sandbox.widget",
