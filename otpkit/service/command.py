@@ -92,9 +92,8 @@ def run_console(
     app = create_console(
         otp,
         operators,
-        purposes=frozenset().union(
-            {each.purpose for each in settings.verify_services},
-            *(each.purposes for each in (*settings.keys, *settings.hooks)),
+        purposes={each.purpose for each in settings.verify_services}.union(
+            *(key.purposes for key in settings.keys), *(hook.purposes for hook in settings.hooks)
         ),
         forwarded_hops=settings.service.forwarded_hops,
         public_url=settings.service.public_url,

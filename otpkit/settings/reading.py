@@ -222,7 +222,7 @@ class Reading:
 
     def _check_owners(self) -> None:
         """Check that each budget of an API key is for one that there is."""
-        names = {each.name for each in (*self.keys, *self.verify_services, *self.hooks)}
+        names = {*self._names_of_clients(), *(each.name for each in self.hooks)}
         for budget in self.otp.get("budgets", ()):
             if names and budget.key is not None and budget.key not in names:
                 problem = f"budgets: {budget} is for no API key{nearest(budget.key, names)}"
@@ -377,10 +377,14 @@ class Reading:
         found = [each for name, table in tables if (each := self._hook(name, table, problems))]
         problems += self._unserved((f"hooks.{each.name}", "template", each.purposes) for each in found)
         try:
-            require_distinct_hooks(found, {each.name for each in (*self.keys, *self.verify_services)}, self.keys)
+            require_distinct_hooks(found, self._names_of_clients(), self.keys)
         except ConfigurationError as error:
             problems += problems_of(error, "hooks")
         return tuple(found), problems
+
+    def _names_of_clients(self) -> set[str]:
+        """Return the names of the API keys and of the services of Twilio Verify."""
+        return {key.name for key in self.keys} | {each.name for each in self.verify_services}
 
     def _hook(self, name: str, table: Any, problems: list[FieldProblem]) -> Hook | None:
         where, place = f"{self._given['OTPKIT_HOOKS'].source}: ", f"hooks.{name:.80}"
@@ -390,9 +394,9 @@ class Reading:
             problems += [self._describe(each, ("hooks", name)) for each in _errors(error)]
             return None
         fields = found.model_dump(exclude={"secret", "key"})
-        shown = {each: [text.get_secret_value() for text in getattr(found, each)] for each in ("secret", "key")}
+        secret, key = ([each.get_secret_value() for each in texts] for texts in (found.secret, found.key))
         try:
-            return Hook.of(name=name, **shown, **fields)
+            return Hook.of(name=name, secret=secret, key=key, **fields)
         except ConfigurationError as error:
             problems += (
                 each._replace(field=place, problem=f"{where}{place}: {each.problem}")
