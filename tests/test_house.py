@@ -119,6 +119,7 @@ LIBRARIES = {
     "requests": {"transport"},
     "rest_framework": {"integrations.django.rest"},
     "rich": {"cli.output", "cli.simulate", "cli.stats"},
+    "standardwebhooks": {"service"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
         "sandbox.widget",
