@@ -15,7 +15,7 @@ from rest_framework.generics import CreateAPIView
 from rest_framework.permissions import IsAuthenticated
 
 from otpkit import ConfigurationError, Guard, RiskContext
-from otpkit.integrations.django.rest import VerifiedPhoneMixin, phone_urls
+from otpkit.integrations.django.rest import PhoneCallView, VerifiedPhoneMixin, phone_urls
 from otpkit.integrations.django.views import SignupView
 from otpkit.testing import PassingCaptcha
 
@@ -40,7 +40,15 @@ def is_own(request: Any, phone: str) -> bool:
     return request.user.is_authenticated and request.user.get_username() == phone
 
 
+class DeviceView(PhoneCallView):
+    discreet = True
+
+    def bind(self, request: Any) -> str:  # type: ignore[override]
+        return str(request.headers["Device"])
+
+
 urlpatterns = [
+    path("device/", include(phone_urls("device", view=DeviceView))),
     path("signup/", SignupView.as_view(success_url="/accounts")),
     path("accounts", CreateAccount.as_view()),
     path("api/", include(phone_urls("signup"))),
@@ -109,6 +117,16 @@ def test_known_number_is_that_of_the_user(shop: Site) -> None:
     other = f"{PHONE[:-1]}1"
     assert post(client, "/own/challenges", {"phone": other}).json()["code"] == "captcha_required"
     assert post(client, "/own/challenges", {"phone": PHONE}).status_code == 202
+
+
+def test_view_of_a_subclass_keeps_its_attributes(shop: Site) -> None:
+    """Arguments that are left out do not replace them."""
+    for _ in range(2):  # With discreet, a limit is not shown.
+        assert post(Client(), "/device/challenges", {"phone": PHONE}, Device="mine").status_code == 202
+    body = {"phone": PHONE, "code": shop.code}
+    assert post(Client(), "/device/verifications", body, Device="another").json()["code"] == "wrong_code"
+    assert post(Client(), "/device/verifications", body, Device="mine").status_code == 200
+    assert post(Client(), "/device/challenges/status", {"phone": PHONE}, Device="mine").status_code == 404
 
 
 def test_serializer_without_a_request_names_the_remedy(shop: Site) -> None:

@@ -176,13 +176,16 @@ def phone_urls(
         options: other attributes of the view, such as `throttle_classes`, `authentication_classes` and
             `permission_classes`.
     """
+    is_discreet = discreet or view.discreet
+    given = {"bind": bind, "known": known}
+    options |= {name: value for name, value in given.items() if value is not None}  # A subclass may have its own.
     return [
         path(
             call.path.removeprefix("/"),
-            view.as_view(call=call, purpose=purpose, bind=bind, known=known, discreet=discreet, **options),
+            view.as_view(call=call, purpose=purpose, discreet=is_discreet, **options),
             name=f"otpkit_{purpose}_{call.name}",
         )
-        for call in calls_of(discreet=discreet)
+        for call in calls_of(discreet=is_discreet)
     ]
 
 

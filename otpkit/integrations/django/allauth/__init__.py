@@ -193,7 +193,7 @@ class PhoneAdapterMixin:
         Raises:
             ImmediateHttpResponse: the visitor stays on the page where they are, and an earlier code stays valid.
         """
-        _log.warning("No code was sent for allauth's step %s: %s.", step, error.code)
+        _log.info("No code was sent for allauth's step %s: %s.", step, error.code)
         setattr(request, _REFUSED, True)
         is_again, is_signup = _is_resend(request), step == _VERIFY and request.user.is_anonymous
         is_live = isinstance(error, RateLimitError) and error.challenge is not None
