@@ -34,7 +34,19 @@ from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
 from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
 from otpkit.guard.rule import Rule
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
+from otpkit.models import (
+    Audit,
+    AuditEntry,
+    Challenge,
+    Erased,
+    Event,
+    Figures,
+    GatewayStanding,
+    Proof,
+    Sent,
+    Standing,
+    Stats,
+)
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -76,6 +88,7 @@ __all__ = [
     "RiskContext",
     "Rule",
     "ScopeReport",
+    "Sent",
     "Spending",
     "Standing",
     "Stats",

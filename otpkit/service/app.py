@@ -28,7 +28,7 @@ from otpkit.service.rejected import RejectedKeys
 from otpkit.service.responses import Refused, error_response, json_response, problem_response, refused
 from otpkit.settings.operators import Operator
 from otpkit.web import client_ip, preferred_language
-from otpkit.web.schemas import ChallengeRequest, HealthAnswer
+from otpkit.web.schemas import ChallengeRequest, HealthAnswer, SendRequest
 
 _log = logging.getLogger("otpkit.service")
 
@@ -210,7 +210,7 @@ class _Service:
         request.scope.setdefault("state", {})[KNOWN] = key.name
         return key
 
-    def _check_sendable(self, body: ChallengeRequest) -> None:
+    def _check_sendable(self, body: ChallengeRequest | SendRequest) -> None:
         if body.channel not in self._capabilities.channels:
             raise invalid("#/channel", "No gateway of this service supports this channel.")
         if body.params and not self._capabilities.takes(body.purpose, body.params):

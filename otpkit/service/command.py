@@ -139,7 +139,9 @@ def run_console(
     app = create_console(
         otp,
         operators,
-        purposes={each.purpose for each in settings.verify_services}.union(*(key.purposes for key in settings.keys)),
+        purposes={each.purpose for each in settings.verify_services}.union(
+            *(key.purposes for key in settings.keys), *(hook.purposes for hook in settings.hooks)
+        ),
         forwarded_hops=settings.service.forwarded_hops,
         public_url=settings.service.public_url,
     )

@@ -57,6 +57,11 @@ def _log(value: object) -> str | None:
     return {"0": None, "false": None, "json": "json"}.get(text, "text")
 
 
+def _several(value: object) -> object:
+    """Return a list of one text, if it is one."""
+    return [value] if isinstance(value, str) else value
+
+
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
     """Return a pydantic validator for a check that raises `ConfigurationError`."""
 
@@ -171,6 +176,22 @@ class VerifyTable(Table):
     ip_rate_limit: str | None = None
 
 
+class HookTable(Table):
+    """The table `[hooks.NAME]`: a system that makes its own codes, and calls `otpkit serve` to send them.
+
+    `Hook` explains and checks the fields. Each of `secret`, `key` and `key_sha256` is one text or a list.
+    """
+
+    format: str
+    template: str
+    templates: dict[str, str] = {}
+    secret: Annotated[list[SecretStr], BeforeValidator(_several)] = []
+    key: Annotated[list[SecretStr], BeforeValidator(_several)] = []
+    key_sha256: Annotated[list[str], BeforeValidator(_several)] = []
+    minutes: Annotated[int, _whole(1, 1440)] | None = None
+    visitor_ip: StrictBool = False
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -179,6 +200,7 @@ class _Settings(BaseSettings):
     keys: str | None = None  # JSON, like all tables with free names
     operators: str | None = None
     twilio_verify: str | None = None
+    hooks: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -220,6 +242,7 @@ def known_settings() -> dict[str, Setting]:
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     found.append(Setting(("twilio_verify",), "OTPKIT_TWILIO_VERIFY", True))
+    found.append(Setting(("hooks",), "OTPKIT_HOOKS", True))
     found += [_file_of(each) for each in found if takes_file(each.variable)]
     return {"_".join(setting.path).upper(): setting for setting in found}
 

@@ -16,6 +16,7 @@ SEED: Final = 20_261_124
 ANSWERS: Final = 10_000
 PATHS: Final = (
     "/v1/challenges",
+    "/v1/send",
     "/v1/verifications",
     "/v1/proofs/redeem",
     "/v1/challenges/status",
