@@ -187,8 +187,8 @@ class Event:
     It contains no code, phone, secret, address or bind. `name` is one of:
 
     - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `devices_forgotten`, `erased`.
-    - `sent`: a gateway was given a message. There is one for each message, and an issue may send none or several. A
-      call of `send` that succeeds has no other event.
+    - `sent`: a gateway was given a message. There is one for each message, and an issue may send none or several. For
+      another system's code there is no other event.
     - `resent`: in place of `issued`, if the code of the live challenge was sent again.
     - `replayed`: an idempotency key found the answer of an earlier call. Nothing was sent, counted or used up.
     - `delivered` and `undelivered`: a receipt reported it.

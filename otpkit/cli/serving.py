@@ -87,6 +87,9 @@ def serve(
 ) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C. GET /openapi.json describes the API.
 
+    Tables in FILE open more: [operators.NAME] the console, [twilio_verify.NAME] a door for clients of Twilio Verify,
+    [hooks.NAME] one for systems that make their own codes, such as Supabase Auth.
+
     It needs the settings of the other commands, and API keys, in FILE or OTPKIT_API_KEYS. SIGHUP makes it read FILE,
     and files with secrets, again: requests go on, and wrong settings change nothing. It has no TLS.
     """
