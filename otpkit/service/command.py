@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from otpkit import AsyncOTP
+from otpkit.core import hangups
 from otpkit.errors import ConfigurationError
 from otpkit.listening import listen
 from otpkit.service.app import create_console
@@ -157,4 +158,7 @@ def _listening(
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        yield listener, lambda: on_ready(url)
+        try:
+            yield listener, lambda: on_ready(url)
+        finally:
+            hangups.ignore()  # All that serves ends here: one process, the parent of several, and the console.

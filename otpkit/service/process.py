@@ -13,7 +13,6 @@ from dataclasses import replace
 from starlette.types import ASGIApp
 
 from otpkit import AsyncOTP, Event
-from otpkit.core import hangups
 from otpkit.core.config import Listener
 from otpkit.service.app import create_app
 from otpkit.service.doors import doors_of
@@ -64,17 +63,14 @@ class Process:
         app: ASGIApp = self._reloader
         if self._exporting is not None:
             app = self._exporting.traced(app)
-        try:
-            serve(
-                app,
-                listener,
-                on_ready=on_ready,
-                on_stop=self._stop,
-                on_hangup=self._reloader.reload,
-                on_second=None if self._link is None else self._look,
-            )
-        finally:
-            hangups.ignore()
+        serve(
+            app,
+            listener,
+            on_ready=on_ready,
+            on_stop=self._stop,
+            on_hangup=self._reloader.reload,
+            on_second=None if self._link is None else self._look,
+        )
 
     def _build(self, settings: Settings) -> Generation:
         if self._link is not None:

@@ -108,16 +108,26 @@ class Supervisor:
     def run(self) -> int:
         """Run until SIGTERM or Ctrl-C, and return the exit status. Every worker has ended then."""
         with _signals() as wakeup:
-            while self._ends_s is None or any(each.pid for each in self._workers):
-                self._start_due()
-                for number in self._wait(wakeup):
-                    self._handle(number)
-                self._collect()
-                if hangups.take() and self._ends_s is None and self._reload():
-                    self._send(signal.SIGHUP)
-                if self._ends_s is not None and time.monotonic() > self._ends_s:
-                    self._send(signal.SIGKILL)
+            try:
+                self._watch(wakeup)
+            except BaseException:  # Such as a closed standard output, to which `on_ready` writes.
+                self._end()
+                self._send(signal.SIGTERM)
+                self._watch(wakeup)
+                raise
         return self._status
+
+    def _watch(self, wakeup: socket.socket) -> None:
+        """Start workers and pass signals on, until the end has begun and every worker has ended."""
+        while self._ends_s is None or any(each.pid for each in self._workers):
+            self._start_due()
+            for number in self._wait(wakeup):
+                self._handle(number)
+            self._collect()
+            if hangups.take() and self._ends_s is None and self._reload():
+                self._send(signal.SIGHUP)
+            if self._ends_s is not None and time.monotonic() > self._ends_s:
+                self._send(signal.SIGKILL)
 
     def _start_due(self) -> None:
         if self._ends_s is None:

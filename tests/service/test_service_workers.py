@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 import requests
 from serve_command import SECONDS, Slow, config, environment, serving
 from support.service import KEY, OTHER_KEY
@@ -137,3 +139,38 @@ def refused(command: list[str], variables: Mapping[str, str] | None = None) -> s
     )
     assert (done.returncode, done.stdout) == (2, "")
     return done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--workers", "2"], ["console", "--port", "0"]])
+def test_hangup_does_not_end_what_ends(
+    valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow, arguments: list[str]
+) -> None:
+    """Python restores the default of signals last of all, and SIGHUP would then be the exit status."""
+    command, *options = arguments
+    file = config(tmp_path, valkey_url, webhook, namespace)
+    line = [sys.executable, "-m", "otpkit", command, "--config", str(file), *options]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        assert "http://127.0.0.1" in process.stdout.readline()
+        process.terminate()
+        while process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.002)
+        assert process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_error_of_the_parent_ends_the_workers(
+    valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow
+) -> None:
+    """Such as an output that is full. They end by a signal, and do not report a dead parent."""
+    command = [sys.executable, "-m", "otpkit", "serve", "--workers", "2"]
+    command += ["--config", str(config(tmp_path, valkey_url, webhook, namespace))]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), timeout=SECONDS, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "otpkit: The output can't be written: No space left on device. Check where standard output goes."
+    ]
