@@ -25,7 +25,8 @@ TRACE_ID: Final = ContextVar("otpkit_trace_id", default="")
 
 # Letters, digits and the signs of UUIDs, Base64 and traces. No other may break a line of any log, or a query of one.
 _ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
-_NUMBER: Final = re.compile(rb"\+?[0-9]{1,15}")  # It may be a phone or a code, which no log may show.
+# It may be a phone or a code, which no log may show: "+8613800138000", "138-0013-8000", "tel:+8613800138000".
+_NUMBER: Final = re.compile(rb"(?:[A-Za-z._-]+[:/=@])?[._~:/+=@-]*(?:[0-9][._~:/+=@-]*){1,15}")
 # Asked for every few seconds. They are logged only if they fail.
 _FREQUENT: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _FAILED: Final = 400

@@ -82,7 +82,8 @@ def test_id_of_the_caller_is_kept(logged: Served, given: str, caplog: pytest.Log
 def test_id_that_could_break_a_log_is_replaced(logged: Served, phone: str, caplog: pytest.LogCaptureFixture) -> None:
     """So is one that could be a number: no log may show one. Two headers have no right one."""
     values = [b"", b"a b", b'a","key":"x', b"a\\n", b"a\tb", b"caf\xc3\xa9", b"a\x85b", b"a" * 129, phone.encode()]
-    values += [phone[1:].encode(), b"123456", b"a\r\nX-Request-Id: b", b"{}", b"%0a", b"<script>"]
+    spelled = (phone[1:], f"tel:{phone}", f"phone={phone}", f"{phone[3:6]}-{phone[6:10]}-{phone[10:]}", f"a/{phone}/")
+    values += [*map(str.encode, spelled), b"123456", b"a\r\nX-Request-Id: b", b"{}", b"%0a", b"<script>"]
     with caplog.at_level(logging.INFO, "otpkit.access"):
         for value in values:
             with socket.create_connection(("127.0.0.1", logged.port)) as client:
