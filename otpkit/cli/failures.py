@@ -63,6 +63,7 @@ _EVIDENCE: Final = (
 )
 _LONG: Final = 300  # characters; a longer message is wrapped
 _WIDTH: Final = 100
+_RANGE: Final = re.compile(r" is not in the range \d{1,4}<=x<=\d{1,4}\Z")  # the end of a usage error
 # Click's UsageError. Typer does not export it.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -110,9 +111,12 @@ def wants_json(arguments: list[str]) -> bool:
 def _careful(error: Exception) -> str:
     """Return a usage error's text without extra arguments and digits, which may belong to a phone or a code."""
     text: str = error.format_message()  # type: ignore[attr-defined]
-    text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
+    text = re.sub(r" \(.*\)", "", " ".join(text.split())).rstrip(".")
+    limits = _RANGE.search(text)  # They are the option's own.
+    kept = len(text) if limits is None else limits.start()
+    text = re.sub(r"\d", "*", text[:kept]) + text[kept:]
     end = "" if text.endswith("?") else "."
-    return f"{text.rstrip('.')}{end} Try: otpkit --help"
+    return f"{text}{end} Try: otpkit --help"
 
 
 def _fail_text(text: str, status: int) -> int:

@@ -84,6 +84,12 @@ def test_wrong_usage_is_told_in_sentences(args: tuple[str, ...]) -> None:
     assert re.fullmatch(r"otpkit: [^\n]*[^\s.?!][.?] Try: otpkit --help\n", line), line
 
 
+def test_wrong_usage_shows_the_range_of_an_option() -> None:
+    """The digits of the value may belong to a phone; those of the range do not."""
+    text = "otpkit: Invalid value for '--workers': **** is not in the range 1<=x<=64. Try: otpkit --help\n"
+    assert otpkit("serve", "--workers", "1000").err == text
+
+
 def shell(command: str, env: Env) -> tuple[int, str, str]:
     """Run a command by a shell, for its redirections. `otpkit` in it is the command."""
     script = command.replace("otpkit", shlex.join(COMMAND))
