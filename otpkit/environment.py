@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from otpkit import captcha, gateways
 from otpkit.captcha.base import Captcha
 from otpkit.core.checks import nearest, problems_of
+from otpkit.core.files import read_bytes
 from otpkit.core.secret_files import explained, read_secrets, takes_file
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Gateway
@@ -94,6 +95,7 @@ _BUDGET_FIELDS: Final = tuple(each.name for each in fields(Budget))
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
 _TEMPLATE_FIELDS: Final = tuple(each.name for each in TEMPLATE)
 _CAPTCHA_REMEDY: Final = 'Write it like {"signup": "turnstile"}, or with its settings beside "provider".'
+_LINE_BREAK: Final = re.compile(r"\r\n?|\n")
 _NAMES: Final = re.compile(r"[\s,]+")
 
 
@@ -352,12 +354,12 @@ class Reader:
         if path is None:
             return []
         try:
-            with open(path, encoding="utf-8") as file:
-                return [line.partition("#")[0].strip() for line in file]
+            lines = _LINE_BREAK.split(read_bytes(path)[0].decode())
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or "it is not a text in UTF-8"
             self._wrong(variable, f"{path!r:.200} can't be read: {reason}.", "Check the path and its permissions.")
             return []
+        return [line.partition("#")[0].strip() for line in lines]
 
     def captcha(self, setting: str = "captcha") -> Captcha | None:
         """Return the captcha that a setting of the guard names, or None if it names none or its settings are wrong."""

@@ -57,6 +57,7 @@ LAYERS = [
     ["core.discreet", "core.send"],
     ["core.flows"],
     ["core.tracing"],
+    ["core.files"],
     ["core.secret_files"],
     ["core.hangups", "core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],

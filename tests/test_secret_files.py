@@ -159,6 +159,47 @@ def test_missing_file_is_named_once(tmp_path: Path) -> None:
         assert all("can't be read" in each for each in found.values())
 
 
+def test_secret_in_place_of_a_path_is_not_shown() -> None:
+    """It is a common mistake, and the error is in the log. `refused` looks for the secret."""
+    found = refused(COMMON | {"OTPKIT_SECRET_FILE": SECRET})["OTPKIT_SECRET_FILE"]
+    assert found == (
+        "OTPKIT_SECRET_FILE: The file that it names can't be read: No such file or directory. "
+        "Set it to the path of a file, not to the secret itself."
+    )
+    long = COMMON | {"OTPKIT_SECRET_FILE": "unshown-" * 100, "OTPKIT_REDIS_URL_FILE": "redis://:unshown@example.com/0"}
+    del long["OTPKIT_REDIS_URL"]
+    assert "unshown" not in str(refused(long))
+
+
+@posix
+def test_pipe_without_a_writer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that reads its settings again can't wait for ever: SIGTERM would not end it."""
+    monkeypatch.setattr("otpkit.core.files.PIPE_S", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    assert "pipe" in refused(COMMON | {"OTPKIT_SECRET_FILE": str(pipe)})["OTPKIT_SECRET_FILE"]
+    with pytest.raises(ConfigurationError, match="its writer did not finish"):
+        read_settings(COMMON | {"OTPKIT_SECRET": SECRET}, str(pipe))
+    safe = {"OTPKIT_GUARD_MODE": "observe", "OTPKIT_GUARD_SAFE_PHONES_FILE": str(pipe), "OTPKIT_SECRET": SECRET}
+    assert "pipe" in str(refused(COMMON | safe))
+    with open(pipe, "rb+", buffering=0) as writer:
+        writer.write(SECRET.encode())
+        with pytest.raises(ConfigurationError, match="did not finish"):
+            read_secret(str(pipe))
+
+
+@posix
+def test_pipe_of_a_shell_is_read() -> None:
+    """As in `otpkit serve --config <(sops -d otpkit.toml)`."""
+    reader, writer = os.pipe()
+    os.write(writer, SECRET.encode())
+    os.close(writer)
+    try:
+        assert read_secret(f"/dev/fd/{reader}") == SECRET
+    finally:
+        os.close(reader)
+
+
 def test_secret_and_its_file_exclude_each_other(tmp_path: Path) -> None:
     found = refused(COMMON | {"OTPKIT_SECRET": SECRET, "OTPKIT_SECRET_FILE": kept(tmp_path, SECRET)})
     assert list(found) == ["OTPKIT_SECRET_FILE"]

@@ -395,6 +395,14 @@ port = 99999
         assert reading.others == ()
 
 
+def test_deeply_nested_file_is_refused(tmp_path: Path) -> None:
+    """The parser calls itself for each level."""
+    file = tmp_path / "otpkit.toml"
+    file.write_text(f"secret = {'[' * 20_000}", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        read_settings({}, str(file))
+
+
 def test_settings_show_no_value(tmp_path: Path) -> None:
     """Neither the settings nor pydantic's models of them show it."""
     found = read_settings({"OTPKIT_SERVICE_RECEIPTS_SECRET": SECRET}, written(tmp_path, FILE))

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from otpkit.core.files import read_bytes
 from otpkit.errors import ConfigurationError, FieldProblem
 
 SUFFIX: Final = "_FILE"
@@ -33,15 +34,17 @@ def read_secret(path: str) -> str:
         path: the path of the file. A symbolic link is followed, and the file that it leads to is checked.
 
     Raises:
-        ConfigurationError: the file can't be read, is empty, or every user of the system may read or change it.
+        ConfigurationError: the file can't be read, is empty, or every user of the system may read or change it. It
+            shows a relative path only if there is something, because a path that does not exist may be the secret.
     """
+    shown = f"{path!r:.200}"
     try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(MAX_BYTES + 1)
+        content, mode = read_bytes(path, MAX_BYTES + 1)
         text = content.decode().strip()
     except OSError as error:
         problem, remedy = f"can't be read: {error.strerror}", "Check the path, the owner and the permissions."
+        if not os.path.isabs(path) and not os.path.lexists(path):
+            shown, remedy = "that it names", "Set it to the path of a file, not to the secret itself."
     except ValueError:  # The decoding error has bytes of the secret, so it is not passed on.
         problem, remedy = "is not a text in UTF-8", "Write the secret to it as text."
     else:
@@ -55,7 +58,7 @@ def read_secret(path: str) -> str:
         else:
             return text
     # Raise outside the except block, so that the error has no context.
-    raise ConfigurationError(f"The file {path!r:.200} {problem}.", remedy)
+    raise ConfigurationError(f"The file {shown} {problem}.", remedy)
 
 
 def read_secrets(given: Mapping[str, str], variables: Iterable[str]) -> tuple[dict[str, str], dict[str, FieldProblem]]:

@@ -12,10 +12,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from otpkit.core.checks import nearest
+from otpkit.core.files import read_bytes
 from otpkit.core.secret_files import read_secret
 from otpkit.environment import text_of
 from otpkit.errors import ConfigurationError, FieldProblem
@@ -97,8 +97,8 @@ def read_file(path: str) -> Source:
         ConfigurationError: the file can't be read.
     """
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # TOML errors contain the position, but no values.
+        table = tomllib.loads(read_bytes(path)[0].decode())
+    except (OSError, ValueError, RecursionError) as error:  # TOML errors contain the position, but no values.
         reason = _reason(error)
     else:
         return _read(path, table)
@@ -174,4 +174,6 @@ def _kind(value: Any) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "its lists or tables are nested too deeply"
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else f"{error}".rstrip(".")

@@ -149,7 +149,9 @@ def test_hangup_does_not_end_what_ends(
     command, *options = arguments
     file = config(tmp_path, valkey_url, webhook, namespace)
     line = [sys.executable, "-m", "otpkit", command, "--config", str(file), *options]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
         assert process.stdout is not None
         assert "http://127.0.0.1" in process.stdout.readline()
         process.terminate()
@@ -160,9 +162,7 @@ def test_hangup_does_not_end_what_ends(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_error_of_the_parent_ends_the_workers(
-    valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow
-) -> None:
+def test_error_of_the_parent_ends_the_workers(valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow) -> None:
     """Such as an output that is full. They end by a signal, and do not report a dead parent."""
     command = [sys.executable, "-m", "otpkit", "serve", "--workers", "2"]
     command += ["--config", str(config(tmp_path, valkey_url, webhook, namespace))]
