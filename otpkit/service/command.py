@@ -85,6 +85,7 @@ def _run_workers(
     directory = _make_directory()
 
     def work(number: int, link: Link) -> None:
+        os.makedirs(directory, 0o700, exist_ok=True)  # A cleaner of /tmp may have removed it.
         share_counters(directory, number)
         Process(current.settings, read, shared=directory, link=link).serve(listener, link.report_ready)
 

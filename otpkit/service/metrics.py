@@ -62,6 +62,9 @@ class Metrics:
         self._event = cache(lambda *labels: events.labels(*labels).inc)
         self._request = cache(lambda route, status: requests.labels(route, str(status)).inc)
         self._seconds = cache(lambda route: seconds.labels(route).observe)
+        if shared is not None:
+            # The first child opens the file of its kind. No request may fail because the directory was removed later.
+            self._seconds("other")
 
     def on_event(self, event: Event) -> None:
         """Count an event."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,3 +175,26 @@ def test_error_of_the_parent_ends_the_workers(valkey_url: str, namespace: str, t
     assert done.stderr.splitlines() == [
         "otpkit: The output can't be written: No space left on device. Check where standard output goes."
     ]
+
+
+def test_removed_directory_of_counters_stops_nobody(
+    valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow
+) -> None:
+    """Cleaners of /tmp remove what is old. Requests go on, and a worker that dies can be replaced."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    webhook.answer.set()
+    file = config(tmp_path, valkey_url, webhook, namespace)
+    with serving(file, "--workers", "2", env={"TMPDIR": str(temporary)}) as (process, url):
+        (made,) = temporary.iterdir()
+        shutil.rmtree(made)
+        assert [post(url, "challenges", phone=f"+8613600000{number:03}").status_code for number in range(6)] == [
+            201
+        ] * 6
+        before = workers_of(process)
+        for each in before:
+            os.kill(each, signal.SIGKILL)
+        wait_until(lambda: len(workers_of(process) - before) == 2)
+        assert post(url, "challenges", phone="+8613600000100").status_code == 201
+        code, log = ended(process)
+        assert (code, log.count("was ended by SIGKILL"), log.count("\n")) == (0, 2, 2)
