@@ -183,6 +183,7 @@ class Flows:
                     # Without a key, only this call has the operation id. A repeat is then its own retry.
                     report.replayed = is_keyed and proved.repeated
                     report.now_ms = 0 if proved.repeated else proved.issued_ms
+                    report.gateway = subject.served_by(proved.gateway, fixed=proved.fixed)[0]
                 if charges:
                     yield from refund(config, charges)
                 if proved.fixed and not proved.repeated:

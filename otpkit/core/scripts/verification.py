@@ -27,6 +27,7 @@ class Proved(NamedTuple):
     """The code was right. `repeated` is True if the operation had already proved it.
 
     On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted.
+    `gateway` is that of the challenge's latest message; "" if it is the only one, or not known.
     """
 
     issued_ms: int
@@ -35,6 +36,7 @@ class Proved(NamedTuple):
     repeated: bool
     moves: tuple[Move, ...] = ()
     figure: str = ""
+    gateway: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -44,8 +46,8 @@ class Proved(NamedTuple):
             type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
-        repeated, figure = _figure(repeated)
-        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure=figure)
+        repeated, (figure, gateway) = _figure(repeated)
+        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure, gateway)
 
 
 class Wrong(NamedTuple):
@@ -66,7 +68,7 @@ class Wrong(NamedTuple):
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
-        repeated, figure = _figure(repeated)
+        repeated, (figure, _) = _figure(repeated)
         if len(repeated) < 3:
             return cls(left, *_repeated(repeated), figure=figure)
         *repeated, blocks = repeated
@@ -75,10 +77,10 @@ class Wrong(NamedTuple):
         return cls(left, *_repeated(repeated), blocks=True, figure=figure)
 
 
-def _figure(rest: Raw) -> tuple[Raw, str]:
-    """Return the values at the end of a reply without the figure, and the figure or ""."""
-    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] != "!":
-        return rest, ""
+def _figure(rest: Raw) -> tuple[Raw, tuple[str, str]]:
+    """Return the end of a reply without its figure, and what `figure_of` returns of that: "" twice without one."""
+    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] not in {"!", " "}:
+        return rest, ("", "")
     return rest[:-1], figure_of(rest[-1])
 
 
