@@ -7,6 +7,7 @@ another type has this effect. The scripts run in plain Lua, as on one server and
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,33 +37,54 @@ POLICY = Policy(
     device_sends="10/day",
 )
 DEVICE_TTL_MS = 180 * 86_400_000
-LAST_WRITE = 23
+BUDGET = Budget("0.1 CNY/day", keep=0, hourly=1)  # Two messages.
 PRICE = 50_000  # In millionths: see `support.lua_shell.PRICES`.
 KEYS = (":p", ":c", ":d", ":w", ":u", ":CN", ":m", "")
-BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
-FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
-FAULTS_OF_SENDS = [
-    *(
-        Fault(nth, script=script)
-        for script in (
-            *("reserve", "settle", "undo", "consume", "refund", "record_failure", "spend", "unspend"),
-            *("count_narrow", "move_narrow", "count_wide", "move_wide"),
-        )
-        for nth in range(1, LAST_WRITE)
-    ),
-    *BY_COMMAND,
-]
+SCRIPTS_OF_SENDS = (
+    *("reserve", "settle", "undo", "consume", "refund", "record_failure", "spend", "unspend"),
+    *("count_narrow", "move_narrow", "count_wide", "move_wide"),
+)
 
 
-def named(fault: Fault) -> str:
-    return f"{fault.script}{fault.nth or fault.command}{fault.key_end}"
+class Shells:
+    """New shells of one kind, each with a fault that the test sets."""
+
+    def __init__(self, *, clustered: bool, guarded: bool) -> None:
+        self.clustered, self.guarded = clustered, guarded
+
+    def new(self, **options: Any) -> Shell:
+        return Shell(clustered=self.clustered, policy=POLICY, guard=Guard() if self.guarded else None, **options)
+
+    def each_fault(self, *scripts: str, **options: Any) -> Iterator[tuple[Shell, Fault]]:
+        """Yield a new shell for each fault. The output of a failed test ends with its fault.
+
+        First each write of a run by its number, of any script or of each of `scripts`, until no run has so many. Then
+        every command on every kind of key.
+        """
+        for script in scripts or ("",):
+            for nth in itertools.count(1):
+                shell = self.new(**options)
+                yield shell, shown(Fault(nth, script=script))
+                if not shell.lua.refused:
+                    break
+        for command, key in itertools.product(WRITES, KEYS):
+            yield self.new(**options), shown(Fault(command=command, key_end=key))
+
+
+def shown(fault: Fault) -> Fault:
+    print(fault)  # pytest shows it for a failed test.
+    return fault
 
 
 @pytest.fixture(params=["server", "cluster", "guarded", "guarded cluster"])
-def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
-    """Return a shell for one server, then one for a cluster."""
-    guard = Guard() if "guarded" in request.param else None
-    return Shell(clustered="cluster" in request.param, policy=POLICY, guard=guard)
+def shells(request: pytest.FixtureRequest) -> Shells:
+    """Return shells for one server, then for a cluster."""
+    return Shells(clustered="cluster" in request.param, guarded="guarded" in request.param)
+
+
+@pytest.fixture
+def shell(shells: Shells) -> Shell:
+    return shells.new()
 
 
 class Bench:
@@ -155,99 +177,98 @@ def ready(shell: Shell, failures: int, *, device: bool = False) -> Bench:
 
 @pytest.mark.parametrize("device", [False, True], ids=["stranger", "device"])
 @pytest.mark.parametrize("ip", [None, IP], ids=["no ip", "ip"])
-@pytest.mark.parametrize("failures", [0, 1, POLICY.attempts - 1])
-@pytest.mark.parametrize("fault", FAULTS, ids=named)
-def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | None, device: bool) -> None:
+@pytest.mark.parametrize("failures", [0, POLICY.attempts - 1])
+def test_no_guess_is_free(shells: Shells, failures: int, ip: str | None, device: bool) -> None:
     """If a wrong code is not fully counted, the right code is refused with the same error."""
-    bench = ready(shell, failures, device=device)
-    restore, before = bench.saved(), bench.guesses()
-    bench.lua.fault = fault
-    outcome = bench.verify(bench.wrong(), ip=ip)
-    bench.lua.fault = None
-    after = bench.guesses()
-    assert all(new >= old for new, old in zip(after, before, strict=True))
-    rates = len(POLICY.ip_failures)
-    due = [1, 1, 1, rates if ip else 0]
-    is_counted = all(new >= old + more for new, old, more in zip(after, before, due, strict=True))
-    restore()
-    bench.lua.fault = fault
-    passed = bench.verify(bench.right(), ip=ip)
-    assert isinstance(outcome, (WrongCodeError, StoreUnavailableError))
-    assert isinstance(passed, (Proof, StoreUnavailableError))
-    if isinstance(outcome, WrongCodeError) or isinstance(passed, Proof):
-        assert is_counted
+    for shell, fault in shells.each_fault():
+        bench = ready(shell, failures, device=device)
+        restore, before = bench.saved(), bench.guesses()
+        bench.lua.fault = fault
+        outcome = bench.verify(bench.wrong(), ip=ip)
+        bench.lua.fault = None
+        after = bench.guesses()
+        assert all(new >= old for new, old in zip(after, before, strict=True))
+        rates = len(POLICY.ip_failures)
+        due = [1, 1, 1, rates if ip else 0]
+        is_counted = all(new >= old + more for new, old, more in zip(after, before, due, strict=True))
+        restore()
+        bench.lua.fault = fault
+        passed = bench.verify(bench.right(), ip=ip)
+        assert isinstance(outcome, (WrongCodeError, StoreUnavailableError))
+        assert isinstance(passed, (Proof, StoreUnavailableError))
+        if isinstance(outcome, WrongCodeError) or isinstance(passed, Proof):
+            assert is_counted
 
 
 @pytest.mark.parametrize("failures", [0, 1])
-@pytest.mark.parametrize("fault", FAULTS, ids=named)
-def test_a_code_is_one_proof_whatever_is_refused(shell: Shell, fault: Fault, failures: int) -> None:
+def test_a_code_is_one_proof_whatever_is_refused(shells: Shells, failures: int) -> None:
     """One form, another form, and the first again get at most one proof together. It can be redeemed once."""
-    bench = ready(shell, failures)
-    bench.lua.fault = fault
-    tries = [bench.verify(bench.right(), "one")]
-    tries.append(bench.verify(bench.right(), "two"))
-    bench.lua.fault = None
-    tries += [bench.verify(bench.right(), key) for key in ("two", "one", "three", "one", "two")]
-    proofs = {proof.id: proof for proof in tries if isinstance(proof, Proof)}
-    assert len(proofs) <= 1
-    assert all(isinstance(each, (Proof, ExpiredCodeError, StoreUnavailableError)) for each in tries)
-    for proof in proofs.values():
+    for shell, fault in shells.each_fault():
+        bench = ready(shell, failures)
         bench.lua.fault = fault
-        first = bench.call("redeem", proof.token, "signup", "", PHONE, "one")
+        tries = [bench.verify(bench.right(), "one")]
+        tries.append(bench.verify(bench.right(), "two"))
         bench.lua.fault = None
-        second = bench.call("redeem", proof.token, "signup", "", PHONE, "two")
-        again = bench.call("redeem", proof.token, "signup", "", PHONE, "one")
-        assert [isinstance(each, Proof) for each in (first, second, again)] in (
-            [True, False, True],
-            [False, True, False],
-            [False, False, True],
-        )
-        assert isinstance(second, (Proof, UsedTokenError))
+        tries += [bench.verify(bench.right(), key) for key in ("two", "one", "three", "one", "two")]
+        proofs = {proof.id: proof for proof in tries if isinstance(proof, Proof)}
+        assert len(proofs) <= 1
+        assert all(isinstance(each, (Proof, ExpiredCodeError, StoreUnavailableError)) for each in tries)
+        for proof in proofs.values():
+            bench.lua.fault = fault
+            first = bench.call("redeem", proof.token, "signup", "", PHONE, "one")
+            bench.lua.fault = None
+            second = bench.call("redeem", proof.token, "signup", "", PHONE, "two")
+            again = bench.call("redeem", proof.token, "signup", "", PHONE, "one")
+            assert [isinstance(each, Proof) for each in (first, second, again)] in (
+                [True, False, True],
+                [False, True, False],
+                [False, False, True],
+            )
+            assert isinstance(second, (Proof, UsedTokenError))
 
 
 @pytest.mark.parametrize("device", [False, True], ids=["stranger", "device"])
-@pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
-def test_every_message_is_counted(shell: Shell, fault: Fault, device: bool) -> None:
+def test_every_message_is_counted(shells: Shells, device: bool) -> None:
     """A sent message is charged to all its limits, for any refused write. An unsent one may be charged too."""
-    bench = ready(shell, 0, device=device)
-    bench.lua.fault = fault
-    outcomes = [bench.issue(bind) for bind in ("", "a", "a")]
-    shell.rejects = True
-    outcomes += [bench.issue("b"), bench.issue("")]
-    shell.rejects, shell.suspends = False, True
-    outcomes.append(bench.issue("c"))
-    bench.lua.fault = None
-    # The outbox accepted the message that the first gateway's account could not send.
-    went_out = len(shell.sent) + (not isinstance(outcomes[-1], OTPError))
-    assert 30 - bench.standing().device_sends_left >= went_out
-    assert len(bench.windows()) == 5
-    assert min(bench.windows()) >= went_out
-    if shell.flows._config.protection:
-        *narrow, region = bench.unverified()
-        assert len(narrow) == 3
-        assert min(narrow) >= went_out - device  # The device has verified one.
-        assert region >= went_out or device  # A known device is not counted in the region.
-    assert bench.spent() >= PRICE * went_out
-    for outcome in outcomes:
-        if isinstance(outcome, OTPError):
-            assert isinstance(outcome, (StoreUnavailableError, GatewayRejectedError))
+    for shell, fault in shells.each_fault(*SCRIPTS_OF_SENDS):
+        bench = ready(shell, 0, device=device)
+        bench.lua.fault = fault
+        outcomes = [bench.issue(bind) for bind in ("", "a", "a")]
+        shell.rejects = True
+        outcomes += [bench.issue("b"), bench.issue("")]
+        shell.rejects, shell.suspends = False, True
+        outcomes.append(bench.issue("c"))
+        bench.lua.fault = None
+        # The outbox accepted the message that the first gateway's account could not send.
+        went_out = len(shell.sent) + (not isinstance(outcomes[-1], OTPError))
+        assert 30 - bench.standing().device_sends_left >= went_out
+        assert len(bench.windows()) == 5
+        assert min(bench.windows()) >= went_out
+        if shell.flows._config.protection:
+            *narrow, region = bench.unverified()
+            assert len(narrow) == 3
+            assert min(narrow) >= went_out - device  # The device has verified one.
+            assert region >= went_out or device  # A known device is not counted in the region.
+        assert bench.spent() >= PRICE * went_out
+        for outcome in outcomes:
+            if isinstance(outcome, OTPError):
+                assert isinstance(outcome, (StoreUnavailableError, GatewayRejectedError))
 
 
-@pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
-def test_no_message_is_sent_beyond_the_budget(fault: Fault, shell: Shell) -> None:
+def test_no_message_is_sent_beyond_the_budget(shells: Shells) -> None:
     """A budget for two messages sends two, whatever is refused, and gives back only what was not sent."""
-    clustered = shell.flows._config.clustered
-    bench = Bench(Shell(clustered=clustered, policy=POLICY, budgets=(Budget("0.1 CNY/day", keep=0, hourly=1),)))
-    bench.lua.fault = fault
-    for rejects in (False, True, False):
-        bench.shell.rejects = rejects
-        bench.issue(f"{rejects}")
-    bench.lua.fault = None
-    bench.shell.rejects = False
-    for bind in "abc":
-        bench.issue(bind)
-    assert len(bench.shell.sent) <= 2
-    assert 2 * PRICE >= bench.spent() >= PRICE * len(bench.shell.sent)
+    for shell, fault in shells.each_fault(*SCRIPTS_OF_SENDS, budgets=(BUDGET,)):
+        bench = Bench(shell)
+        bench.lua.fault = fault
+        for rejects in (False, True, False):
+            bench.shell.rejects = rejects
+            bench.issue(f"{rejects}")
+        bench.lua.fault = None
+        bench.shell.rejects = False
+        for bind in "abc":
+            bench.issue(bind)
+        assert len(bench.shell.sent) <= 2
+        assert 2 * PRICE >= bench.spent() >= PRICE * len(bench.shell.sent)
 
 
 CALLS: dict[str, Callable[[Bench], Any]] = {
@@ -263,18 +284,18 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
 
 
 @pytest.mark.parametrize("call", ["forget_devices", "erase"])
-@pytest.mark.parametrize("fault", FAULTS, ids=named)
-def test_a_device_is_forgotten_or_the_operator_is_told(shell: Shell, fault: Fault, call: str) -> None:
+def test_a_device_is_forgotten_or_the_operator_is_told(shells: Shells, call: str) -> None:
     """Whatever is refused: after a call that returned, no token is valid, and the key that says so has its life."""
-    bench = ready(shell, 1, device=True)
-    bench.lua.fault = fault
-    outcome = bench.call(call, PHONE)
-    bench.lua.fault = None
-    if not isinstance(outcome, OTPError):
-        assert bench.call("check_device", bench.device, PHONE) is None
-        assert [life for key, life in bench.lua.lives.items() if key.endswith(b":d")] == [DEVICE_TTL_MS]
-    else:
-        assert isinstance(outcome, StoreUnavailableError)
+    for shell, fault in shells.each_fault():
+        bench = ready(shell, 1, device=True)
+        bench.lua.fault = fault
+        outcome = bench.call(call, PHONE)
+        bench.lua.fault = None
+        if not isinstance(outcome, OTPError):
+            assert bench.call("check_device", bench.device, PHONE) is None
+            assert [life for key, life in bench.lua.lives.items() if key.endswith(b":d")] == [DEVICE_TTL_MS]
+        else:
+            assert isinstance(outcome, StoreUnavailableError)
 
 
 @pytest.mark.parametrize("nth", range(1, 8))

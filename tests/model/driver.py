@@ -13,9 +13,10 @@ from uuid import uuid4
 import redis
 from facts import Answer, Who, whole_seconds
 from rules import Model
+from support.lua_shell import FIGURES, MAX_VALUE
 from wire import Call, Wire
 
-from otpkit import OTP, Challenge, OTPError, Policy, Proof, Standing, Template
+from otpkit import OTP, Challenge, Erased, OTPError, Policy, Proof, Standing, Template
 from otpkit.errors import GatewayRejectedError, RateLimitError
 from otpkit.gateways import Message
 from otpkit.testing import MovableClock
@@ -195,8 +196,8 @@ class Driver:
         for key in client.scan_iter(f"{self.namespace}:*"):
             reached_block = key.endswith(b":c") and int(client.get(key)) >= self.model.most_consecutive
             assert (client.pttl(key) == -1) == reached_block, key
-            if client.type(key) == b"hash":
-                assert max(map(len, client.hvals(key))) <= 64
+            if client.type(key) == b"hash" and not key.endswith(FIGURES):
+                assert max(map(len, client.hvals(key))) <= MAX_VALUE
         client.close()
 
     # Execution and comparison
@@ -283,7 +284,8 @@ def _shown(who: Who, challenge: object) -> Answer:
         assert evidence.pop("phone") == who.phone
         return Answer("standing", evidence)
     if not isinstance(challenge, Challenge):
-        assert challenge is None
+        # A repeat after a lost reply removes nothing more, so the model does not compare what `erase` removed.
+        assert challenge is None or isinstance(challenge, Erased)
         return Answer("none")
     assert (challenge.phone, challenge.purpose) == (who.phone, who.purpose)
     evidence = {

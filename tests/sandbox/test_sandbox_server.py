@@ -97,8 +97,11 @@ def test_requests_leave_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> 
     assert "123456" not in "".join(record.getMessage() for record in caplog.records if "uvicorn" in record.name)
 
 
-def test_the_log_of_a_host_that_runs_uvicorn_too_stays_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_of_a_host_that_runs_uvicorn_too_stays_its_own(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     error, access = logging.getLogger("uvicorn.error"), logging.getLogger("uvicorn.access")
+    monkeypatch.setattr(access, "propagate", True)  # A server of another test may have changed it.
     before = list(error.filters)
     with caplog.at_level(logging.INFO, "uvicorn.error"), caplog.at_level(logging.INFO, "uvicorn.access"):
         with running(Sandbox()) as address:

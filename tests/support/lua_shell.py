@@ -55,10 +55,13 @@ class Lua:
         self.fault: Fault | None = None
         self.writes = 0
         """The number of writes that the latest run tried."""
+        self.refused = 0
+        """The number of writes that `fault` refused, in all runs."""
         self._running = ""
         self.seen: set[str] = set()
         runtime = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
         self._table = runtime.table_from
+        self._functions: dict[str, Any] = {}
         self._compile = runtime.eval(
             b"""function(text, names)
                 local known, outer = {}, _G
@@ -82,8 +85,13 @@ class Lua:
         self._running, self.writes = effect.script.name, 0
         self._globals.KEYS = self._table([key.encode() for key in effect.keys])
         self._globals.ARGV = self._table([a if isinstance(a, bytes) else str(a).encode() for a in effect.args])
-        function = self._compile(effect.script.text.encode(), GLOBALS)
-        return self._plain(function())
+        return self._plain(self._function(effect.script.text)())
+
+    def _function(self, text: str) -> Any:
+        """Return the function of a script. It keeps nothing from one run to the next."""
+        if text not in self._functions:
+            self._functions[text] = self._compile(text.encode(), GLOBALS)
+        return self._functions[text]
 
     def _plain(self, reply: Any) -> Any:
         if lua51.lua_type(reply) == "table":
@@ -97,6 +105,7 @@ class Lua:
         if name in WRITES:
             self.writes += 1
             if self.fault is not None and self.fault.hits(self._running, name, key, self.writes):
+                self.refused += 1
                 raise Refused(f"{name} of {self._running}")
         reply = getattr(self, f"_{name.lower()}")(key, *texts)
         for gone in self.lives.keys() - self.data.keys():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, get_type_hints
 
@@ -31,6 +31,7 @@ _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
 STATS_KEY: Final[Mapping[str, str]] = {"add_figures": "1", "settle": "2", "undo": "2", "receive": "2"}
 """The place of the figures' key, by script, where it is not 3: tally.lua is a part of all of them."""
+_NAME = re.compile(r"\b[A-Z][A-Z_]*\b")
 _ELSEWHERE = frozenset({"judge", "count", "verified", "unverified", "guessed", "uncount"})
 """The parts of a guard that are others on a cluster, where its scopes lie on other nodes than phones."""
 
@@ -104,7 +105,6 @@ def load(
         has_budgets=has_budgets and not clustered,
     )
     numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE) | places.numbers()
-    pattern = re.compile(rf"\b(?:{'|'.join((*numbers, 'STATS_KEY'))})\b")
     wanted = {
         "plain": rule is None,
         "guard": rule is not None,
@@ -113,19 +113,31 @@ def load(
         "elsewhere": rule is not None and clustered,
         "money": has_budgets,
     }
-    parts = frozenset(name for name, is_on in wanted.items() if is_on)
-
-    def script(name: str) -> str:
-        # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
-        # needed, and the numbers stand where they are used.
-        its_numbers = numbers | {"STATS_KEY": STATS_KEY.get(name, "3")}
-        return pattern.sub(lambda match: its_numbers[match[0]], _text(name, parts))
-
-    faces = {name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
+    texts = _texts(frozenset(name for name, is_on in wanted.items() if is_on), tuple(numbers.items()))
+    faces = {name: face(name, texts[name], policy.replicas) for name, face in _faces().items()}
     for each in faces.values():
         if isinstance(each, PlacedScript):
             each.places = places
     return Scripts(**faces)
+
+
+@cache
+def _faces() -> dict[str, type]:
+    return get_type_hints(Scripts)
+
+
+@lru_cache(maxsize=16)
+def _texts(parts: frozenset[str], numbers: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Return all scripts' texts by name. A process has few policies, and filling in their numbers takes long."""
+    values = dict(numbers)
+
+    def filled(name: str) -> str:
+        # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
+        # needed, and the numbers stand where they are used.
+        its_values = values | {"STATS_KEY": STATS_KEY.get(name, "3")}
+        return _NAME.sub(lambda match: its_values.get(match[0], match[0]), _text(name, parts))
+
+    return {name: filled(name) for name in _faces()}
 
 
 @cache
