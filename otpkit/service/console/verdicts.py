@@ -108,7 +108,15 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
         if not currency:
             return _verdict("cost", "quiet", "no_prices", words, figures)
         return _verdict("cost", "quiet", "no_budget", words, figures, each=each_one)
+    # A budget may have something left, and less than a message costs: then the current hour has refusals.
+    refuses = stats.value is not None and stats.value.spans[-1][1].limited.get("budget", 0) > 0
+    out = [each for each in spending.value if each.refused["hour"] and (refuses or each.hour_left <= 0)]
     most = max(spending.value, key=used)
+    is_used_up = used(most) >= 1 or (
+        refuses and used(most) >= NEARLY and bool(most.refused["amount"] or most.refused["keep"])
+    )
+    if out and not is_used_up:
+        most = out[0]
     share = most.spent / (most.spent + most.left or 1)
     values = {
         "budget": str(most.budget),
@@ -117,11 +125,9 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
         "refused": words.number(sum(sum(each.refused.values()) for each in spending.value)),
         "each": each_one,
     }
-    if used(most) >= 1:
+    if is_used_up:
         return _verdict("cost", "bad", "used_up", words, figures, **values)
-    if any(sum(each.refused.values()) for each in spending.value) and not all(
-        each.hour_left > 0 for each in spending.value
-    ):
+    if out:
         return _verdict("cost", "bad", "hour", words, figures, **values)
     if used(most) >= NEARLY:
         return _verdict("cost", "watch", "nearly", words, figures, **values)
