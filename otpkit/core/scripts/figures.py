@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from otpkit.core.scripts.parse import LATEST_MS, ListScript, Raw, count_of, text_of, unfit
 from otpkit.effects import RunScript, Script
@@ -17,16 +17,26 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _PERIOD = re.compile(r"([hd])([0-9]+)")
 
 
-def figure_of(value: Raw) -> tuple[str, str]:
-    """Return the figure at the end of a script's reply: what the caller counts of it, and its gateway.
+class Figure(NamedTuple):
+    """The figure at the end of a script's reply: what the caller counts, or "", and its gateway, or "".
 
-    The caller counts a figure that begins with `!`, in the form that add_figures.lua takes. Else it counts "".
+    `counts` has the form that add_figures.lua takes.
     """
+
+    counts: str = ""
+    gateway: str = ""
+
+
+NO_FIGURE: Final = Figure()
+
+
+def figure_of(value: Raw) -> Figure:
+    """Return a figure. The caller counts one that begins with `!`."""
     text = text_of(value)
     if not _FIGURE.fullmatch(text):
         raise unfit()
     gateway = text.split(" ")[-2]
-    return (f" {text[1:]}" if text[0] == "!" else ""), "" if gateway == "." else gateway
+    return Figure(f" {text[1:]}" if text[0] == "!" else "", "" if gateway == "." else gateway)
 
 
 class AddFigures(Script[bool]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self, TypeAlias
 
-from otpkit.core.scripts.figures import figure_of
+from otpkit.core.scripts.figures import NO_FIGURE, Figure, figure_of
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import (
     LATEST_MS,
@@ -26,8 +26,8 @@ from otpkit.effects import RunScript
 class Proved(NamedTuple):
     """The code was right. `repeated` is True if the operation had already proved it.
 
-    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted.
-    `gateway` is that of the challenge's latest message; "" if it is the only one, or not known.
+    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted. Its
+    gateway is that of the challenge's latest message; "" if there is only one, or if it is not known.
     """
 
     issued_ms: int
@@ -35,8 +35,7 @@ class Proved(NamedTuple):
     fixed: bool
     repeated: bool
     moves: tuple[Move, ...] = ()
-    figure: str = ""
-    gateway: str = ""
+    figure: Figure = NO_FIGURE
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -46,8 +45,8 @@ class Proved(NamedTuple):
             type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
-        repeated, (figure, gateway) = _figure(repeated)
-        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure, gateway)
+        repeated, figure = _figure(repeated)
+        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure=figure)
 
 
 class Wrong(NamedTuple):
@@ -60,7 +59,7 @@ class Wrong(NamedTuple):
     repeated: bool
     moves: tuple[Move, ...] = ()
     blocks: bool = False
-    figure: str = ""
+    figure: Figure = NO_FIGURE
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -68,7 +67,7 @@ class Wrong(NamedTuple):
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
-        repeated, (figure, _) = _figure(repeated)
+        repeated, figure = _figure(repeated)
         if len(repeated) < 3:
             return cls(left, *_repeated(repeated), figure=figure)
         *repeated, blocks = repeated
@@ -77,10 +76,10 @@ class Wrong(NamedTuple):
         return cls(left, *_repeated(repeated), blocks=True, figure=figure)
 
 
-def _figure(rest: Raw) -> tuple[Raw, tuple[str, str]]:
-    """Return the end of a reply without its figure, and what `figure_of` returns of that: "" twice without one."""
+def _figure(rest: Raw) -> tuple[Raw, Figure]:
+    """Return the values at the end of a reply without the figure, and the figure."""
     if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] not in {"!", " "}:
-        return rest, ("", "")
+        return rest, NO_FIGURE
     return rest[:-1], figure_of(rest[-1])
 
 
