@@ -1,5 +1,10 @@
 """Verify phones in two calls: `issue(phone)` sends a one-time code, `verify(phone, code)` returns a signed proof."""
 
+# First of all: a SIGHUP while the rest is imported must not end `otpkit serve`.
+from otpkit.core import hangups as _hangups  # noqa: F401
+
+# isort: split
+
 from otpkit.aio import AsyncOTP
 from otpkit.core.config import FixedCode
 from otpkit.core.spelling import fold, normalize
@@ -29,7 +34,19 @@ from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
 from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
 from otpkit.guard.rule import Rule
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
+from otpkit.models import (
+    Audit,
+    AuditEntry,
+    Challenge,
+    Erased,
+    Event,
+    Figures,
+    GatewayStanding,
+    Proof,
+    Sent,
+    Standing,
+    Stats,
+)
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -71,6 +88,7 @@ __all__ = [
     "RiskContext",
     "Rule",
     "ScopeReport",
+    "Sent",
     "Spending",
     "Standing",
     "Stats",

@@ -26,7 +26,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing, Stats
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Sent, Standing, Stats
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
@@ -157,6 +157,40 @@ class AsyncOTP:
             bool(discreet),
         )
         return await self._drive(self._flows.issue(request))
+
+    async def send(
+        self,
+        phone: str,
+        template: str,
+        code: str,
+        *,
+        minutes: int | None = None,
+        ip: str | None = None,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        channel: Channel = "sms",
+        region: str | None = None,
+        device: str | None = None,
+        captcha: str | None = None,
+        known: bool = False,
+        budget_key: str | None = None,
+    ) -> Sent:
+        """Same as `OTP.send`, but awaited."""
+        request = IssueRequest(
+            phone,
+            template,
+            "",
+            ip,
+            params,
+            idempotency_key,
+            channel,
+            region,
+            device,
+            captcha,
+            bool(known),
+            budget_key,
+        )
+        return await self._drive(self._flows.send(request, code, minutes))
 
     async def verify(
         self,
@@ -428,3 +462,8 @@ async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
 def config_of(otp: OTP | AsyncOTP) -> Config:
     """Return the `Config` of an `OTP` or `AsyncOTP`, for the service and the pages, which show some of it."""
     return otp._config
+
+
+def share_memory(otp: AsyncOTP, earlier: AsyncOTP) -> None:
+    """Let a new `AsyncOTP` on `memory://` use the data of an earlier one. On Redis, do nothing."""
+    otp._store.share_memory(earlier._store)

@@ -57,6 +57,35 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Sent:
+    """A message with a code of another system, from `send`. There is nothing to verify.
+
+    `id` is the id of the send, which the gateway and the events of this message have too; a repeat by an idempotency
+    key has that of the first. `phone` is in E.164, and `purpose` the one whose template was used. `delivery`, `gateway`
+    and `replayed` are as in `Challenge`. `resend_at` is an aware UTC datetime by the Redis server's clock, and
+    `resend_in` the same in whole seconds: when `Policy.sends` allows this phone another message. `sends_left` is what
+    its longest window still allows.
+    """
+
+    id: str
+    phone: str
+    purpose: str
+    delivery: DeliveryState
+    gateway: str
+    resend_at: datetime
+    resend_in: int
+    sends_left: int
+    replayed: bool = False
+
+    def __repr__(self) -> str:
+        return (
+            f"Sent(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, delivery={self.delivery!r}, "
+            f"gateway={self.gateway!r}, resend_in={self.resend_in}, sends_left={self.sends_left}, "
+            f"replayed={self.replayed})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Standing:
     """The block of a phone, and what its own limits still allow. For operators, never for visitors.
 
@@ -158,7 +187,8 @@ class Event:
     It contains no code, phone, secret, address or bind. `name` is one of:
 
     - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `devices_forgotten`, `erased`.
-    - `sent`: a gateway was given a message. There is one for each message, and an issue may send none or several.
+    - `sent`: a gateway was given a message. There is one for each message, and an issue may send none or several. For
+      another system's code there is no other event.
     - `resent`: in place of `issued`, if the code of the live challenge was sent again.
     - `replayed`: an idempotency key found the answer of an earlier call. Nothing was sent, counted or used up.
     - `delivered` and `undelivered`: a receipt reported it.

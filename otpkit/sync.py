@@ -25,7 +25,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing, Stats
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Sent, Standing, Stats
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
 from otpkit.store.sync import SyncStore
@@ -231,6 +231,79 @@ class OTP:
             bool(discreet),
         )
         return self._drive(self._flows.issue(request))
+
+    def send(
+        self,
+        phone: str,
+        template: str,
+        code: str,
+        *,
+        minutes: int | None = None,
+        ip: str | None = None,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        channel: Channel = "sms",
+        region: str | None = None,
+        device: str | None = None,
+        captcha: str | None = None,
+        known: bool = False,
+        budget_key: str | None = None,
+    ) -> Sent:
+        """Send a code that another system made and keeps, such as Supabase Auth, Ory Kratos or Keycloak.
+
+        It has the limits, the guard, the budgets, the gateways and the outcomes of `issue`, and counts towards the same
+        limits of the phone. There is no challenge: the code is neither stored nor logged, `verify` does not know it,
+        and a live code of `issue` stays as it is. The other system counts wrong codes itself. otpkit never learns that
+        one was right, so a guard counts each of these messages as not verified.
+
+        Args:
+            phone: any spelling of a mobile number, as for `issue`.
+            template: the purpose whose template is sent, a key of `OTP(template=…)`; any purpose if one template
+                serves all. Events, budgets and figures have it as their purpose.
+            code: the code, 4 to 10 ASCII digits or letters.
+            minutes: the life of the code for the template's `{minutes}`, 1 to 1440; None is `Policy.ttl`.
+            ip: the visitor's address, as for `issue`.
+            params: further template variables, used literally.
+            idempotency_key: a text that names this message: while otpkit remembers it, for a day in most cases, a
+                second call with it sends nothing, whatever its code is, and returns the outcome of the first one.
+            channel: the same as for `issue`.
+            region: the same as for `issue`.
+            device: the same as for `issue`.
+            captcha: the same as for `issue`.
+            known: the same as for `issue`.
+            budget_key: the same as for `issue`.
+
+        Returns:
+            The `Sent`. Its `delivery` is `accepted` or `uncertain`: the message was sent, or may have been. For a
+            repeat it may be `pending`, while the first call is not yet done, or `delivered` or `failed`.
+
+        Raises:
+            ConfigurationError: the code or another argument is not valid, or no template serves the purpose.
+            PhoneError: not a mobile number.
+            RegionError: the policy does not allow the number's region.
+            RateLimitError: a limit is used up, or the guard refuses a range or an address.
+            BlockedError: too many consecutive wrong codes of `issue` for this phone.
+            CaptchaRequiredError: the guard asks for a captcha, or `CaptchaRejectedError`.
+            CaptchaUnavailableError: the captcha's provider did not answer, and `Guard.fallback` is `"refuse"`.
+            RefusedError: `Guard.risk` refused the send.
+            GatewayRejectedError: certainly not sent, and refunded.
+            StoreUnavailableError: Redis did not answer; nothing was sent.
+        """
+        request = IssueRequest(
+            phone,
+            template,
+            "",
+            ip,
+            params,
+            idempotency_key,
+            channel,
+            region,
+            device,
+            captcha,
+            bool(known),
+            budget_key,
+        )
+        return self._drive(self._flows.send(request, code, minutes))
 
     def verify(
         self,

@@ -33,6 +33,14 @@ def test_mode_is_judged(mode: str, status: str, said: str) -> None:
     assert bool(found.remedy) == (status != "ok")
 
 
+def test_enforcing_guard_refuses_what_hooks_send() -> None:
+    """The codes of other systems stay unverified."""
+    hooks = {"ids": {"format": "kratos", "template": "login", "key": "key-of-the-hook-0123456789-0123456789"}}
+    found = settings_of("memory://", guard_mode="enforce", hooks=json.dumps(hooks))["guard"]
+    assert found.status == "warning"
+    assert "hooks ids" in found.found
+
+
 def test_decisions_of_an_observer_are_counted(valkey_url: str, namespace: str) -> None:
     with OTP(
         valkey_url,

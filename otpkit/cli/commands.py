@@ -28,6 +28,7 @@ from otpkit.cli.output import (
     delivery_row,
     erased_row,
     proof_row,
+    sent_row,
     show,
     show_budgets,
     show_report,
@@ -46,8 +47,8 @@ from otpkit.models import mask
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, stats, "
-    "guard, audit, audit-keys, gateways, doctor, serve and console read their settings from "
+    epilog="issue, send, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, "
+    "stats, guard, audit, audit-keys, gateways, doctor, serve and console read their settings from "
     f"{', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the "
     "policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with "
     "the price of a message for each region. --config FILE reads the same from "
@@ -67,6 +68,15 @@ Region = Annotated[
 ]
 Purpose = Annotated[str, typer.Option(help="The purpose of the code.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session id.", show_default=False)]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A template variable. You can repeat this option.", show_default=False),
+]
+SendKey = Annotated[
+    str | None,
+    typer.Option(help="Identifies this request. A repeated key sends no second message.", show_default=False),
+]
+Voice = Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")]
 Device = Annotated[str | None, typer.Option(help="The device token that `verify --json` printed.", show_default=False)]
 
 
@@ -125,15 +135,9 @@ def issue(
     purpose: Purpose = "signup",
     bind: Bind = "",
     region: Region = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A template variable. You can repeat this option.", show_default=False),
-    ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        typer.Option(help="Identifies this request. A repeated key sends no second message.", show_default=False),
-    ] = None,
-    voice: Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")] = False,
+    param: Param = None,
+    idempotency_key: SendKey = None,
+    voice: Voice = False,
     device: Device = None,
     captcha: Annotated[
         str | None, typer.Option(help="The answer to the captcha that the guard asks for.", show_default=False)
@@ -145,7 +149,7 @@ def issue(
     as_json: AsJson = False,
 ) -> None:
     """Send a code to PHONE. While a code is live, send the same code again."""
-    params = None if param is None else dict(map(_name_and_value, param))
+    params = _params(param)
     with configured(config) as otp:
         challenge = otp.issue(
             phone,
@@ -160,6 +164,40 @@ def issue(
             known=known,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
+
+
+@app.command()
+def send(
+    phone: Phone,
+    code: Annotated[
+        str | None,
+        typer.Argument(help="If omitted, it is prompted for or read from standard input.", show_default=False),
+    ] = None,
+    template: Annotated[str, typer.Option(help="The purpose whose template is sent.")] = "signup",
+    minutes: Annotated[
+        int | None, typer.Option(help="The life of the code, for a template that names it.", show_default=False)
+    ] = None,
+    region: Region = None,
+    param: Param = None,
+    idempotency_key: SendKey = None,
+    voice: Voice = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the CODE of another system to PHONE. Nothing is stored to verify it."""
+    params = _params(param)
+    with configured(config) as otp:
+        sent = otp.send(
+            phone,
+            template,
+            _read_secret("Code") if code is None else code,
+            minutes=minutes,
+            params=params,
+            idempotency_key=idempotency_key,
+            channel="voice" if voice else "sms",
+            region=region,
+        )
+    show(f"A message for {mask(sent.phone)}: {sent.delivery}", sent_row(sent), as_json=as_json)
 
 
 @app.command()
@@ -377,6 +415,10 @@ for _command in (stats, audit, audit_keys, sandbox, serve, healthcheck, console,
     app.command()(_command)
 app.add_typer(gateways)
 app.add_typer(guard)
+
+
+def _params(given: list[str] | None) -> dict[str, str] | None:
+    return None if given is None else dict(map(_name_and_value, given))
 
 
 def _name_and_value(text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from otpkit.doctor.keys import KeyReport
 from otpkit.gateways.base import Delivery
 from otpkit.guard.budgets import Spending
 from otpkit.guard.report import GuardReport, SubjectReport
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, GatewayStanding, Proof, Standing, mask
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, GatewayStanding, Proof, Sent, Standing, mask
 
 Row = dict[str, object]
 _AUDIT_FIELDS = tuple(field.name for field in fields(AuditEntry))
@@ -38,6 +38,21 @@ def challenge_row(challenge: Challenge) -> Row:
         "sends_left": challenge.sends_left,
         "replayed": challenge.replayed,
         "gateway": challenge.gateway,
+    }
+
+
+def sent_row(sent: Sent) -> Row:
+    """Return the fields of a message with another system's code that may be shown."""
+    return {
+        "delivery": sent.delivery,
+        "phone": mask(sent.phone),
+        "purpose": sent.purpose,
+        "id": sent.id,
+        "resend_at": sent.resend_at,
+        "resend_in": sent.resend_in,
+        "sends_left": sent.sends_left,
+        "replayed": sent.replayed,
+        "gateway": sent.gateway,
     }
 
 

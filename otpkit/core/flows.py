@@ -25,6 +25,7 @@ from otpkit.core.scripts.phone import NoSend
 from otpkit.core.scripts.redemption import Expired, Redeemed, Repeated, Used
 from otpkit.core.scripts.sends import Received
 from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
+from otpkit.core.send import SentSubject, send
 from otpkit.core.spelling import check_region
 from otpkit.core.spending import spending
 from otpkit.core.subject import NO_DEVICE, Subject
@@ -47,7 +48,7 @@ from otpkit.gateways.provider import message_id
 from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
 from otpkit.guard.report import GuardReport, guard_report, override
-from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing, Stats
+from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Sent, Standing, Stats
 from otpkit.phone import resolve
 
 T = TypeVar("T")
@@ -90,6 +91,13 @@ class Flows:
         issue = Issue(self._config, subject, report, request)
         flow = issue_discreetly(issue) if request.discreet else issue.run()
         return self._watch(report, "issued", flow, request.ip)
+
+    def send(self, request: IssueRequest, code: object, minutes: object) -> Flow[Sent]:
+        canonical, served_region = self._resolve(request.phone, request.region)
+        subject = SentSubject(self._config, canonical, request.purpose, served_region)
+        report = Report(subject, "send")
+        flow = send(self._config, subject, report, request, code, minutes)
+        return self._watch(report, "", flow, request.ip)  # `sent` says what became of the message.
 
     def verify(
         self,
@@ -577,7 +585,10 @@ class Flows:
         return self._config.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
 
     def _watch(self, report: Report, done: str, flow: Flow[T], ip: object = None) -> Flow[T]:
-        """Return the flow, or one that also reports its result if there is a listener."""
+        """Return the flow, or one that also reports its result if there is a listener.
+
+        Without `done`, success has no event of its own.
+        """
         return flow if self._config.listener is None else self._watched(report, done, flow, ip)
 
     def _watched(self, report: Report, done: str, flow: Flow[T], ip: object) -> Flow[T]:
@@ -590,7 +601,8 @@ class Flows:
         except OTPError as error:
             yield Emit(report.refused(error, round(1000 * (elapsed_s() - began_s))))
             raise
-        yield Emit(report.done(done, result, round(1000 * (elapsed_s() - began_s))))
+        if done or report.replayed:
+            yield Emit(report.done(done, result, round(1000 * (elapsed_s() - began_s))))
         return result
 
     def _tell(self, report: Report, name: str) -> Flow[None]:

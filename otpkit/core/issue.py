@@ -102,6 +102,8 @@ class Issue:
     """1 if the send was reserved with a valid device token."""
     is_open = False
     """True if the circuit of the gateway that served was open."""
+    kind = b"issue"
+    """The kind of the idempotency keys."""
 
     def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
         self.config = config
@@ -124,7 +126,7 @@ class Issue:
         report.operation_id = self.op
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
         key = request.idempotency_key
-        self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
+        self.idempotency = b"" if key is None else subject.operation(self.kind, key, size=IDEMPOTENCY_BYTES)
         if config.protection is not None:
             self.screening = Screening(config.protection, config, subject, report, request)
 
@@ -147,6 +149,7 @@ class Issue:
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
                 self.report.now_ms, self.report.replayed = earlier.now_ms, True
+                self.op = earlier.send
                 return self.subject.challenge(earlier.now_ms, earlier.described, replayed=True)
             case Limited() as hit:
                 self.report.now_ms = hit.now_ms
@@ -185,6 +188,11 @@ class Issue:
         )
         return self.subject.challenge(now_ms, described)
 
+    @property
+    def _has_fixed_code(self) -> bool:
+        """True if the phone and the purpose have a fixed code, in force or not."""
+        return bool(self.config.fixed) and (self.subject.phone, self.subject.purpose) in self.config.fixed
+
     def _fixed_in_force(self) -> Flow[FixedCode | None]:
         config, subject = self.config, self.subject
         fixed = config.fixed.get((subject.phone, subject.purpose))
@@ -200,7 +208,7 @@ class Issue:
     def _known_bill(self, purse: Purse) -> Bill | None:
         """Return what the message may cost, or None if no budget counts it."""
         request, subject = self.request, self.subject
-        if self.config.fixed and (subject.phone, subject.purpose) in self.config.fixed:
+        if self._has_fixed_code:
             return None  # A fixed code is not sent.
         key = request.budget_key
         if request.params is not None or not (key is None or type(key) is str):
@@ -445,13 +453,21 @@ class Issue:
         return self.leaves_by - self.config.elapsed_s()
 
     def _message(self, member: Member, reserved: Reserved) -> Message:
-        subject, config, template = self.subject, self.config, member.template_for(self.subject.purpose)
-        key = config.keys.by_id[reserved.key_id] if reserved.key_id else config.keys.current
-        code = key.code(reserved.nonce or self.nonce, subject.packed, config.policy.code_length)
-        minutes = max(1, (reserved.described.ends_ms - reserved.now_ms) // 60_000)
-        params = template.sms_params(code, minutes=minutes, params=self.request.params)
+        template, code = member.template_for(self.subject.purpose), self._code(reserved)
+        params = template.sms_params(code, minutes=self._minutes(reserved), params=self.request.params)
         channel = self.report.channel = member.channel_for(self.request.channel)
-        return Message(subject.phone, code, template, params, encode_id(self.op), from_ms(reserved.now_ms), channel)
+        sent_at = from_ms(reserved.now_ms)
+        return Message(self.subject.phone, code, template, params, encode_id(self.op), sent_at, channel)
+
+    def _code(self, reserved: Reserved) -> str:
+        """Return the code to send."""
+        config = self.config
+        key = config.keys.by_id[reserved.key_id] if reserved.key_id else config.keys.current
+        return key.code(reserved.nonce or self.nonce, self.subject.packed, config.policy.code_length)
+
+    def _minutes(self, reserved: Reserved) -> int:
+        """Return the life of the code, for the message."""
+        return max(1, (reserved.described.ends_ms - reserved.now_ms) // 60_000)
 
     def _record(self, member: Member, receipt: Receipt) -> str:
         """Return the stored record of the gateway that served; "" if there is only one and no message id to keep."""

@@ -8,7 +8,7 @@ from otpkit.core.crypto import encode_id
 from otpkit.core.subject import Subject
 from otpkit.core.tokens import from_ms
 from otpkit.errors import OTPError
-from otpkit.models import Challenge, Event
+from otpkit.models import Challenge, Event, Sent
 
 
 class _Draft:
@@ -104,6 +104,8 @@ class Report:
             return self.event(
                 name, result.delivery, gateway, gateway=gateway, challenge_id=result.id, duration_ms=duration_ms
             )
+        if isinstance(result, Sent):
+            return self.event(name, result.delivery, result.gateway, gateway=result.gateway, duration_ms=duration_ms)
         return _Draft(self, name, "", "", self.gateway, "", "", duration_ms, (), None, "")  # type: ignore[return-value]
 
     def refused(self, error: OTPError, duration_ms: int) -> Event:

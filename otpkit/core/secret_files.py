@@ -16,8 +16,8 @@ from otpkit.errors import ConfigurationError, FieldProblem
 
 SUFFIX: Final = "_FILE"
 MAX_BYTES: Final = 1_048_576  # A larger file is not a secret: the path is wrong.
-# Proxies and the URL of Redis may contain a password, and services of Twilio Verify a token.
-_SECRET: Final = re.compile(r"OTPKIT_(?:\w+_)?(?:SECRET|KEY|KEYS|TOKEN|PROXY)|OTPKIT_REDIS_URL|OTPKIT_TWILIO_VERIFY")
+# Proxies and the URL of Redis may contain a password, services of Twilio Verify a token, and hooks a secret.
+_SECRET: Final = re.compile(r"OTPKIT_(?:\w+_)?(?:SECRET|KEY|KEYS|TOKEN|PROXY)|OTPKIT_(?:REDIS_URL|TWILIO_VERIFY|HOOKS)")
 _OTHERS: Final = stat.S_IROTH | stat.S_IWOTH | stat.S_IXOTH
 
 

@@ -74,6 +74,12 @@ def examine_captcha(captcha: Captcha) -> Finding:
 def _mode(guard: Guard, reading: Reading) -> Finding:
     if guard.mode == "off":
         return Finding("guard", "warning", "Its mode is off: it counts nothing.", "Set OTPKIT_GUARD_MODE=observe.")
+    if guard.mode == "enforce" and reading.hooks:
+        names = ", ".join(hook.name for hook in reading.hooks)
+        found = (
+            f"It enforces its decisions, also for the hooks {names}: their codes stay unverified, and it refuses them."
+        )
+        return Finding("guard", "warning", found, "Set OTPKIT_GUARD_MODE=observe where hooks send codes.")
     if guard.mode == "enforce":
         return Finding("guard", "ok", "It enforces its decisions.")
     found, report = "It only observes", _report(reading)

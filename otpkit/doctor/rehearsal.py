@@ -117,14 +117,13 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
     except REDIS_ERRORS as refusal:
         error = refusal
     try:
-        if error is None:
-            return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
-        denied = _denied(client, key)
+        denied = _denied(client, key)  # Also after success: a script goes on where it can count no figures.
     finally:
         ends = (
             "p",
             "c",
             "d",
+            "e",
             "g",
             "a",
             "u",
@@ -151,6 +150,8 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             f"Redis refuses commands that otpkit needs: {', '.join(denied)}.",
             "Allow the user of OTPKIT_REDIS_URL " + " ".join(f"+{name.lower()}" for name in denied) + ".",
         )
+    if error is None:
+        return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
     return refused("scripts", store_error(error), "Check that the server runs scripts and accepts writes.")
 
 
@@ -249,7 +250,11 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.audit_action(**audit, operation="doctor", action="checked", **texts)
     yield s.audit_events(**audit, counts_key=f"{key}:s:n", events=[Occurrence("doctor", "checked", is_single=0)])
     yield s.audit_entries(**audit, start="+", since_ms=0, phone_id="", count=1)
-    yield s.circuit_state(**gateways, notes_key=f"{key}:g:n", now="", names=["gateway"])
+    circuits: dict[str, Any] = gateways | {"notes_key": f"{key}:e", "now": ""}
+    yield s.note_gateway(notes_key=circuits["notes_key"], now="", field="E:gateway", value="quota -")
+    yield s.close_circuit(**circuits, name="gateway")
+    yield s.gateway_records(**circuits, names=["gateway"])
+    yield s.circuit_state(**circuits, names=["gateway"])
 
 
 def _denied(client: Any, key: str) -> list[str]:

@@ -24,13 +24,15 @@ about what the key may do, or about a captcha. **422** means that the same reque
 the code or the proof is not valid. **429** and **503** mean that it may succeed later. `Accept-Language` selects
 English or Chinese for `detail`. Unknown fields are refused. Times are RFC 3339, durations are whole seconds.
 
+Every response has an `X-Request-Id`, which a problem document repeats as `request_id`. Send the header to choose it.
+
 With an `Idempotency-Key`, a request that is sent twice has one effect. Its answer is the same while its result lives.
-For a challenge and a redemption, `replayed` marks the second answer.
+For a challenge, a message and a redemption, `replayed` marks the second answer.
 """
 _MEANINGS: Final = schemas.MEANINGS | {
     400: "The body is not JSON.",
     401: "The API key is missing or unknown.",
-    403: "The API key may not be used for this purpose or operation: `forbidden`. For a challenge also "
+    403: "The API key may not be used for this purpose or operation: `forbidden`. For a message also "
     "`captcha_required`, `captcha_rejected` and `refused`.",
     404: "There is no live challenge, or no such path.",
     409: "The code or the proof is not valid: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
@@ -52,6 +54,7 @@ _ANY_OBJECT: Final = {"application/json": {"schema": {"type": "object", "additio
 _ANY_BODY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _MODELS: Final = (
     schemas.ChallengeRequest,
+    schemas.SendRequest,
     schemas.ChallengeQuery,
     schemas.VerificationRequest,
     schemas.RedemptionRequest,
@@ -60,6 +63,7 @@ _MODELS: Final = (
     schemas.AuditQuery,
     schemas.StatsQuery,
     schemas.ChallengeAnswer,
+    schemas.SentAnswer,
     schemas.ProofAnswer,
     schemas.DeliveryAnswer,
     schemas.DeviceAnswer,
@@ -133,6 +137,8 @@ def _schemas(capabilities: Capabilities) -> JSON:
     for schema in requests:
         fields = schema["properties"]
         for name in fields.keys() & own:
+            if name == "code" and "pattern" in fields[name]:
+                continue  # The code of another system has its own form.
             fields[name].update(own[name])
             if "enum" in own[name] and "null" in fields[name]["type"]:
                 fields[name]["enum"] = [*own[name]["enum"], None]
@@ -211,8 +217,11 @@ def _problem_headers(status: int) -> JSON:
 
 
 def _response(description: str, content: JSON | None, headers: JSON | None = None) -> JSON:
-    no_store = {"Cache-Control": _header({"type": "string", "const": "no-store"}, required=True)}
-    answer: JSON = {"description": description, "headers": no_store | (headers or {})}
+    every: JSON = {
+        "Cache-Control": _header({"type": "string", "const": "no-store"}, required=True),
+        "X-Request-Id": _header({"type": "string"}),
+    }
+    answer: JSON = {"description": description, "headers": every | (headers or {})}
     return answer | ({} if content is None else {"content": content})
 
 

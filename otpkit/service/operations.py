@@ -14,6 +14,7 @@ from otpkit.aio import config_of
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
 from otpkit.core.audit import read_operator
 from otpkit.core.spelling import check_region
+from otpkit.models import DeliveryState
 from otpkit.service.parsing import invalid
 from otpkit.service.responses import json_response, refused
 from otpkit.web import schemas
@@ -103,8 +104,30 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         known=body.known,
         discreet=body.discreet,
     )
-    status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
-    return json_response(schemas.ChallengeAnswer, challenge, status)
+    return json_response(schemas.ChallengeAnswer, challenge, _status_of(challenge.delivery))
+
+
+def _status_of(delivery: DeliveryState) -> int:
+    return 202 if delivery in {"pending", "uncertain"} else 201
+
+
+async def _send(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.SendRequest = call.body
+    sent = await otp.send(
+        _phone(otp, body),
+        body.purpose,
+        body.code,
+        minutes=body.minutes,
+        ip=call.ip,
+        params=body.params,
+        idempotency_key=call.idempotency_key,
+        channel=body.channel,
+        device=body.device,
+        budget_key=call.api_key,
+        captcha=body.captcha,
+        known=body.known,
+    )
+    return json_response(schemas.SentAnswer, sent, _status_of(sent.delivery))
 
 
 async def _verify(otp: AsyncOTP, call: Call) -> Response:
@@ -201,6 +224,22 @@ OPERATIONS: Final = (
         problems=(423, 429, 502),
         takes_key=True,
         run=_issue,
+    ),
+    Operation(
+        path="/v1/send",
+        name="send",
+        summary="Send a code that another system keeps",
+        description="For systems that make and verify their own codes. The limits, the guard, the budgets and the "
+        "gateways are those of a challenge, and there is none: nothing can be verified here, and the code is neither "
+        "stored nor logged. Set an Idempotency-Key, so that a repeated request sends nothing.",
+        body=schemas.SendRequest,
+        answers={
+            201: ("The gateway accepted the message.", schemas.SentAnswer),
+            202: ("The message may or may not be sent, or is being sent.", schemas.SentAnswer),
+        },
+        problems=(423, 429, 502),
+        takes_key=True,
+        run=_send,
     ),
     Operation(
         path="/v1/verifications",

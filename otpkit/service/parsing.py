@@ -41,11 +41,11 @@ async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
     return body
 
 
-async def read_json(request: Request, model: type[M]) -> M:
-    """Return the body as a model.
+def require_json(request: Request) -> None:
+    """Check that the body is said to be JSON.
 
     Raises:
-        Refused: it is not JSON, too long, or does not fit the model.
+        Refused: it is not.
     """
     if not _JSON.fullmatch(request.headers.get("content-type", "")):
         raise refused(
@@ -55,6 +55,15 @@ async def read_json(request: Request, model: type[M]) -> M:
             "Send the body as application/json in UTF-8.",
             {"Accept": "application/json"},
         )
+
+
+async def read_json(request: Request, model: type[M]) -> M:
+    """Return the body as a model.
+
+    Raises:
+        Refused: it is not JSON, too long, or does not fit the model.
+    """
+    require_json(request)
     body = await read_body(request)
     try:
         return model.model_validate_json(body)

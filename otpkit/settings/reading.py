@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,12 +21,14 @@ from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.doors import VerifyService, require_distinct_services
+from otpkit.settings.hooks import Hook, require_distinct_hooks
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
 from otpkit.settings.tables import (
     MUST,
     SENTENCE,
+    HookTable,
     Key,
     OperatorTable,
     Service,
@@ -57,6 +59,7 @@ _BY_NAME: Final[Mapping[str, type[Table]]] = {
     "keys": Key,
     "operators": OperatorTable,
     "twilio_verify": VerifyTable,
+    "hooks": HookTable,
 }  # tables with free names
 
 
@@ -64,7 +67,8 @@ _BY_NAME: Final[Mapping[str, type[Table]]] = {
 class Settings:
     """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service.
 
-    `listeners` are those of `[telemetry]`. `verify_services` are the services of Twilio Verify to stand in for.
+    `listeners` are those of `[telemetry]`. `verify_services` are the services of Twilio Verify to stand in for, and
+    `hooks` the systems that make their own codes.
     """
 
     otp: Mapping[str, Any]
@@ -74,6 +78,7 @@ class Settings:
     telemetry: Telemetry
     listeners: tuple[Listener, ...]
     verify_services: tuple[VerifyService, ...] = ()
+    hooks: tuple[Hook, ...] = ()
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -98,6 +103,7 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
         telemetry=reading.telemetry,
         listeners=reading.listeners,
         verify_services=reading.verify_services,
+        hooks=reading.hooks,
     )
 
 
@@ -158,11 +164,12 @@ class Reading:
         self.keys, keys = self._read_keys(serves=serves)
         self.operators, operators = self._read_operators()
         self.verify_services, doors = self._read_verify_services()
+        self.hooks, hooks = self._read_hooks()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
         parts = [each for name in ARGUMENTS for each in self.of_part(name)]
         unread = [each for each in self._unread.values() if each not in parts]
-        people = (*keys, *operators, *doors)
+        people = (*keys, *operators, *doors, *hooks)
         self.others = tuple(dict.fromkeys((*names, *unread, *self._beside(), *tables, *telemetry, *people)))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
@@ -215,7 +222,7 @@ class Reading:
 
     def _check_owners(self) -> None:
         """Check that each budget of an API key is for one that there is."""
-        names = {each.name for each in self.keys} | {each.name for each in self.verify_services}
+        names = {*self._names_of_clients(), *(each.name for each in self.hooks)}
         for budget in self.otp.get("budgets", ()):
             if names and budget.key is not None and budget.key not in names:
                 problem = f"budgets: {budget} is for no API key{nearest(budget.key, names)}"
@@ -269,17 +276,7 @@ class Reading:
         problems: list[FieldProblem] = []
         tables = self._tables_of("OTPKIT_API_KEYS", "keys", "an API key", problems)
         keys = [key for name, table in tables if (key := self._key(name, table, problems))]
-        if declared := self._purposes():
-            problems += (
-                FieldProblem(
-                    f"keys.{key.name}.purposes",
-                    f"keys.{key.name} names the purpose {purpose!r}, which no template serves"
-                    f"{nearest(purpose, declared)}",
-                    "Correct the purpose, or add a template for it.",
-                )
-                for key in keys
-                for purpose in sorted(key.purposes - declared)
-            )
+        problems += self._unserved((f"keys.{key.name}", "purposes", key.purposes) for key in keys)
         if keys or (serves and not problems):
             try:
                 require_distinct(keys)
@@ -348,17 +345,7 @@ class Reading:
         problems: list[FieldProblem] = []
         tables = self._tables_of("OTPKIT_TWILIO_VERIFY", "twilio_verify", "a service of Twilio Verify", problems)
         found = [each for name, table in tables if (each := self._verify_service(name, table, problems))]
-        if declared := self._purposes():
-            problems += (
-                FieldProblem(
-                    f"twilio_verify.{each.name}.purpose",
-                    f"twilio_verify.{each.name} names the purpose {each.purpose!r}, which no template serves"
-                    f"{nearest(each.purpose, declared)}",
-                    "Correct the purpose, or add a template for it.",
-                )
-                for each in found
-                if each.purpose not in declared
-            )
+        problems += self._unserved((f"twilio_verify.{each.name}", "purpose", {each.purpose}) for each in found)
         try:
             require_distinct_services(found, self.keys)
         except ConfigurationError as error:
@@ -383,6 +370,47 @@ class Reading:
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, place))
             return None
+
+    def _read_hooks(self) -> tuple[tuple[Hook, ...], list[FieldProblem]]:
+        problems: list[FieldProblem] = []
+        tables = self._tables_of("OTPKIT_HOOKS", "hooks", "a hook", problems)
+        found = [each for name, table in tables if (each := self._hook(name, table, problems))]
+        problems += self._unserved((f"hooks.{each.name}", "template", each.purposes) for each in found)
+        try:
+            require_distinct_hooks(found, self._names_of_clients(), self.keys)
+        except ConfigurationError as error:
+            problems += problems_of(error, "hooks")
+        return tuple(found), problems
+
+    def _names_of_clients(self) -> set[str]:
+        """Return the names of the API keys and of the services of Twilio Verify."""
+        return {key.name for key in self.keys} | {each.name for each in self.verify_services}
+
+    def _hook(self, name: str, table: Any, problems: list[FieldProblem]) -> Hook | None:
+        where, place = f"{self._given['OTPKIT_HOOKS'].source}: ", f"hooks.{name:.80}"
+        try:
+            found = HookTable.model_validate(table)
+        except ValidationError as error:
+            problems += [self._describe(each, ("hooks", name)) for each in _errors(error)]
+            return None
+        fields = found.model_dump(exclude={"secret", "key"})
+        secret, key = ([each.get_secret_value() for each in texts] for texts in (found.secret, found.key))
+        try:
+            return Hook.of(name=name, secret=secret, key=key, **fields)
+        except ConfigurationError as error:
+            problems += (
+                each._replace(field=place, problem=f"{where}{place}: {each.problem}")
+                for each in problems_of(error, place)
+            )
+            return None
+
+    def _unserved(self, named: Iterable[tuple[str, str, Collection[str]]]) -> Iterator[FieldProblem]:
+        """Yield a problem for each purpose that no template serves, of a table, its field and the purposes in it."""
+        declared = self._purposes()
+        for table, field, purposes in named:
+            for purpose in sorted(set(purposes) - declared) if declared else ():
+                problem = f"{table} names the purpose {purpose!r}, which no template serves{nearest(purpose, declared)}"
+                yield FieldProblem(f"{table}.{field}", problem, "Correct the purpose, or add a template for it.")
 
     def _purposes(self) -> set[str]:
         """Return the purposes that have a template, or an empty set if one template serves all purposes."""

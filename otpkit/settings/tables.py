@@ -24,6 +24,7 @@ from otpkit.settings.keys import require_receipts_secret
 T = TypeVar("T")
 
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # A path is appended to it, so it must not have a query.
+MAX_WORKERS: Final = 64
 SENTENCE: Final = "otpkit_sentence"  # the type of an error whose text is a whole sentence
 MUST: Final = "otpkit_must"  # the type of an error whose text follows the name of the setting
 
@@ -54,6 +55,11 @@ def _log(value: object) -> str | None:
     if text not in {"0", "1", "false", "true", "text", "json"}:
         raise PydanticCustomError(MUST, 'must be true, false, or "json"')
     return {"0": None, "false": None, "json": "json"}.get(text, "text")
+
+
+def _several(value: object) -> object:
+    """Return a list of one text, if it is one."""
+    return [value] if isinstance(value, str) else value
 
 
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
@@ -96,6 +102,8 @@ class Service(Table):
         forwarded_hops: the number of your own proxies that append to `X-Forwarded-For`.
         receipts_secret: the secret in the URL that gateways push receipts to, or None.
         public_url: the start of that URL as the gateway knows it, or None.
+        workers: the number of processes that serve, 1 to 64.
+        access_log: True to log each request as a line of JSON.
     """
 
     host: str = "127.0.0.1"
@@ -105,6 +113,8 @@ class Service(Table):
     forwarded_hops: Annotated[int, _whole(0, 16)] = 0
     receipts_secret: Annotated[str, AfterValidator(_checked(require_receipts_secret))] | None = None
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None
+    workers: Annotated[int, _whole(1, MAX_WORKERS)] = 1
+    access_log: Annotated[bool, BeforeValidator(_flag)] = False
 
 
 class Telemetry(Table):
@@ -166,6 +176,22 @@ class VerifyTable(Table):
     ip_rate_limit: str | None = None
 
 
+class HookTable(Table):
+    """The table `[hooks.NAME]`: a system that makes its own codes, and calls `otpkit serve` to send them.
+
+    `Hook` explains and checks the fields. Each of `secret`, `key` and `key_sha256` is one text or a list.
+    """
+
+    format: str
+    template: str
+    templates: dict[str, str] = {}
+    secret: Annotated[list[SecretStr], BeforeValidator(_several)] = []
+    key: Annotated[list[SecretStr], BeforeValidator(_several)] = []
+    key_sha256: Annotated[list[str], BeforeValidator(_several)] = []
+    minutes: Annotated[int, _whole(1, 1440)] | None = None
+    visitor_ip: StrictBool = False
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -174,6 +200,7 @@ class _Settings(BaseSettings):
     keys: str | None = None  # JSON, like all tables with free names
     operators: str | None = None
     twilio_verify: str | None = None
+    hooks: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -215,6 +242,7 @@ def known_settings() -> dict[str, Setting]:
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     found.append(Setting(("twilio_verify",), "OTPKIT_TWILIO_VERIFY", True))
+    found.append(Setting(("hooks",), "OTPKIT_HOOKS", True))
     found += [_file_of(each) for each in found if takes_file(each.variable)]
     return {"_".join(setting.path).upper(): setting for setting in found}
 

@@ -14,7 +14,16 @@ from otpkit.core.audit import MAX_TEXT
 from otpkit.errors import ConfigurationError
 
 try:
-    from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+    from pydantic import (
+        AfterValidator,
+        AwareDatetime,
+        BaseModel,
+        BeforeValidator,
+        ConfigDict,
+        Field,
+        PlainSerializer,
+        WithJsonSchema,
+    )
 except ModuleNotFoundError as missing:
     raise ConfigurationError("otpkit.web.schemas needs pydantic.", "Run: pip install 'otpkit[json]'.") from missing
 
@@ -144,16 +153,10 @@ Captcha = Annotated[
 ]
 
 
-class _About(RequestModel):
+class _ToSend(RequestModel):
     phone: Phone = Field(repr=False)
     region: Region | None = None
     purpose: Purpose = "signup"
-    bind: Bind = ""
-
-
-class ChallengeRequest(_About):
-    """Send a code to a phone."""
-
     ip: Ip | None = None
     params: dict[str, str] | None = Field(
         None, description="Values for the template's variables, except the one for the code."
@@ -168,12 +171,54 @@ class ChallengeRequest(_About):
         description="True if your application knows that this very number is verified for this account. The guard then "
         "asks for a captcha where it would refuse. The API key must be allowed to say so. Default: false.",
     )
+
+
+class ChallengeRequest(_ToSend):
+    """Send a code to a phone."""
+
+    bind: Bind = ""
     discreet: bool = Field(
         False,
         description="True if the visitor must not see what others did with the number. If it is blocked or at its own "
         "limits, the answer is first that of a number without a history: its captcha, or a limit of the visitor's. "
         "423 and 429 (`phone`, `failures`) come last: show the answer of 202 instead. Default: false.",
     )
+
+
+def _whole(number: object) -> object:
+    """Return a number as JSON Schema reads it: 10.0 is an integer."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Minutes = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1440,
+        description="The life of the code, for a template that names it. Default: that of the policy.",
+        examples=[10],
+    ),
+    BeforeValidator(_whole),
+]
+
+
+class SendRequest(_ToSend):
+    """Send a code that another system made and keeps. The template is that of the purpose."""
+
+    code: str = Field(
+        pattern="^[0-9A-Za-z]{4,10}$",
+        repr=False,
+        description="The code as it is sent: 4 to 10 ASCII digits or letters. It is neither stored nor logged.",
+        examples=["123456"],
+    )
+    minutes: Minutes | None = None
+
+
+class _About(RequestModel):
+    phone: Phone = Field(repr=False)
+    region: Region | None = None
+    purpose: Purpose = "signup"
+    bind: Bind = ""
 
 
 class ChallengeQuery(_About):
@@ -323,6 +368,20 @@ class ChallengeAnswer(ResponseModel):
     gateway: str = Field(description="The gateway that sent it; empty while unknown.", examples=["alidayu"])
 
 
+class SentAnswer(ResponseModel):
+    """A message with a code of another system. Times use the store's clock."""
+
+    id: Id
+    phone: E164 = Field(repr=False)
+    purpose: str = Field(examples=["signup"])
+    delivery: DeliveryState
+    gateway: str = Field(description="The gateway that sent it; empty while unknown.", examples=["alidayu"])
+    resend_at: Time
+    resend_in: Annotated[int, Field(ge=0, description="Seconds until the phone may get another.", examples=[60])]
+    sends_left: SendsLeft
+    replayed: bool = Field(description="The Idempotency-Key was used before: this request sent nothing.")
+
+
 class PhoneChallenge(ResponseModel):
     """A live challenge, as a visitor may see it. Show the form for the code, even if the delivery is uncertain."""
 
@@ -452,6 +511,10 @@ class ProblemDocument(CommonProblem):
         examples=[["range"]],
     )
     errors: list[FieldError] = Field(default_factory=list, description="With `invalid_request`.")
+    request_id: str = Field(
+        "", description="The id of the request, as in the header X-Request-Id and in the service's log."
+    )
+    trace_id: str = Field("", description="The id of the request's trace, if the service exports traces.")
 
 
 Count = Annotated[int, Field(ge=0, examples=[12])]

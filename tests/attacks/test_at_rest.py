@@ -109,6 +109,7 @@ def varied_life(rig: Rig, otp: OTP) -> list[str]:
         proof = otp.verify(phone, rig.outbox[-1].code, PURPOSE, **known, idempotency_key=KEY)
         otp.redeem(proof.token, PURPOSE, bind=BIND, idempotency_key=KEY)
         otp.issue(phone, PURPOSE, **known)
+        otp.send(phone, "a-given-purpose", "given77531", ip=IP, idempotency_key=KEY)
         otp.issue(phone, "a-revoked-purpose")
         otp.revoke(phone, "a-revoked-purpose")
         otp.issue(phone, "a-live-purpose", bind=BIND)
@@ -126,7 +127,7 @@ def test_nothing_is_kept_in_clear(rest: Rig) -> None:
     wire = Wire(client)
     codes = varied_life(rest, rest.heard(redis=client, policy=EXTREME))
     needles = [*spellings(PHONE), *spellings(OTHER_PHONE), PHONE[-8:], OTHER_PHONE[-8:], *codes]
-    needles += [SECRET, PURPOSE, BIND, KEY, IP, "203.0.113", "a-second-purpose", "a-revoked-purpose"]
+    needles += [SECRET, PURPOSE, BIND, KEY, IP, "203.0.113", "a-second-purpose", "a-revoked-purpose", "a-given-purpose"]
     texts = {"kept": dump(rest.shared), "said": b"\n".join(wire.said)}
     assert len(texts["kept"]) > 1000
     for (where, text), needle in product(texts.items(), needles):

@@ -110,7 +110,8 @@ SHAPES = {
     "a proof for ever": b"*4\r\n$6\r\nproved\r\n:1\r\n:9223372036854775807\r\n:0\r\n",
     "a limit of no scope": b"*6\r\n$7\r\nlimited\r\n:1\r\n$4\r\nmoon\r\n:1\r\n:1\r\n:1000\r\n",
     "a word alone": b"*1\r\n$8\r\nreserved\r\n",
-    "no such state": b"*10\r\n$8\r\nreplayed\r\n:1\r\n" + _DESCRIBED % (2, 2, b"?"),
+    "no such state": b"*11\r\n$8\r\nreplayed\r\n:1\r\n$32\r\n%s\r\n" % (b"0" * 32) + _DESCRIBED % (2, 2, b"?"),
+    "a send without an id": b"*11\r\n$8\r\nreplayed\r\n:1\r\n$2\r\n00\r\n" + _DESCRIBED % (2, 2, b"a"),
     "an unknown key": b"*14\r\n$8\r\nreserved\r\n:1\r\n$32\r\n%s\r\n$8\r\n00000000\r\n$0\r\n\r\n:0\r\n" % (b"0" * 32)
     + _DESCRIBED % (2, 2, b"p"),
     "a time past all": b"*14\r\n$8\r\nreserved\r\n:1\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n:0\r\n"
@@ -189,6 +190,7 @@ async def redeemed(stage: Proxied) -> Any:
 
 CALLS: dict[str, tuple[str, Callable[[Proxied], Awaitable[Any]], type]] = {
     "issue": ("reserve", lambda stage: stage.caller.issue(PHONE), StoreUnavailableError),
+    "send": ("reserve", lambda stage: stage.caller.send(PHONE, "signup", "4711"), StoreUnavailableError),
     "issue, sent": ("settle", lambda stage: stage.caller.issue(PHONE), Challenge),
     "issue, rejected": ("undo", rejected, GatewayRejectedError),
     "verify": (

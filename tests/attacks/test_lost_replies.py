@@ -45,6 +45,23 @@ async def issue_by_key(stage: Proxied) -> Any:
     return await result(stage.caller.issue(PHONE, idempotency_key="key"))
 
 
+async def send_by_key(stage: Proxied) -> Any:
+    """Send another system's code. The repeat by the key has the same id."""
+    stage.spoil()
+    first = await stage.caller.send(PHONE, "signup", "4711", ip=IP, idempotency_key="key")
+    again = await stage.caller.send(PHONE, "signup", "4711", ip=IP, idempotency_key="key")
+    assert first.id == again.id
+    return first
+
+
+async def send_rejected(stage: Proxied) -> Any:
+    """Send another system's code, which the gateway rejects, and send it again."""
+    stage.outbox.reject_next()
+    stage.spoil()
+    await result(stage.caller.send(PHONE, "signup", "4711", ip=IP, idempotency_key="key"))
+    return await stage.caller.send(PHONE, "signup", "4711", ip=IP, idempotency_key="key")
+
+
 async def issue_rejected(stage: Proxied) -> Any:
     stage.outbox.reject_next()
     return await issue(stage)
@@ -170,9 +187,9 @@ async def erase(stage: Proxied) -> Any:
 
 
 STORIES: list[tuple[Story, str]] = [
-    *((story, "reserve") for story in (issue, resend, issue_too_soon, issue_by_key)),
-    *((story, "settle") for story in (issue, resend)),
-    *((story, "undo") for story in (issue_rejected, number_rejected, resend_rejected)),
+    *((story, "reserve") for story in (issue, resend, issue_too_soon, issue_by_key, send_by_key)),
+    *((story, "settle") for story in (issue, resend, send_by_key)),
+    *((story, "undo") for story in (issue_rejected, number_rejected, resend_rejected, send_rejected)),
     *((story, "verify") for story in (verify_right, verify_wrong, verify_last, verify_none)),
     *((story, "redeem") for story in (redeem, redeem_again, redeem_by_key, redeem_again_by_key, redeem_another_by_key)),
     *((story, story.__name__) for story in (status, standing, revoke, unblock, erase)),

@@ -391,3 +391,16 @@ def test_help_names_every_command() -> None:
 
 def test_the_version_is_the_packages() -> None:
     assert succeeded(otpkit("--version")) == f"otpkit {metadata.version('otpkit')}\n"
+
+
+def test_the_code_of_another_system_is_sent(configured: Env, sandbox: Sandbox) -> None:
+    """No output shows it. It is an argument, or it is read from standard input."""
+    words = ("send", PHONE, "--template", "login", "--idempotency-key", "message", "--json")
+    out = succeeded(otpkit(*words, env=configured, stdin="86753\n"))
+    again = json.loads(succeeded(otpkit(*words, "99999", env=configured)))
+    first = json.loads(out)
+    assert (first["delivery"], first["phone"], first["purpose"]) == ("accepted", "+*********8000", "login")
+    assert (again["id"], again["replayed"]) == (first["id"], True)
+    assert code_of(sandbox) == "86753"
+    assert "86753" not in out
+    refused(otpkit("send", PHONE, "123", env=configured), 2)

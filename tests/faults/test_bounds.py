@@ -19,6 +19,7 @@ from otpkit.testing import Outbox
 
 TOTAL_S, SLACK_S = 3.0, 1.5
 CROWD = 1000
+ONE_SERVER = pytest.mark.parametrize("binary", ["valkey"], indirect=True)  # Any server that hangs is alike.
 CALLS = ["issue", "verify", "status", "standing", "revoke", "unblock", "erase"]
 
 
@@ -58,6 +59,7 @@ async def test_a_refused_connection_is_given_up_at_once(closed_url: str, kind: s
     assert min([await _unavailable(closed_url, kind, "issue") for _ in range(2)]) < 1.0
 
 
+@ONE_SERVER
 async def test_a_server_that_hangs_is_given_up_within_bounds(own: Mortal, kind: str) -> None:
     """The limit holds on open and new connections, and for callers that wait for one.
 
@@ -106,6 +108,7 @@ async def test_a_short_hang_is_not_noticed(own: Mortal, kind: str) -> None:
         assert await caller.redeem(proof.token) == proof
 
 
+@ONE_SERVER
 def test_a_thousand_threads_wait_their_turn(own: Mortal) -> None:
     """They share a few connections, and no call is refused."""
     with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
@@ -113,6 +116,7 @@ def test_a_thousand_threads_wait_their_turn(own: Mortal) -> None:
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
+@ONE_SERVER
 async def test_a_thousand_tasks_wait_their_turn(own: Mortal) -> None:
     """They share a few connections, and no call is refused."""
     async with AsyncOTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
@@ -120,6 +124,7 @@ async def test_a_thousand_tasks_wait_their_turn(own: Mortal) -> None:
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
+@ONE_SERVER
 def test_a_thousand_threads_wait_through_a_short_hang(own: Mortal) -> None:
     """A caller under load gives up no earlier than a single caller, with or without a connection."""
     with OTP(own.url, outbox := Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp, short_hang(own, outbox, after=50):
@@ -127,6 +132,7 @@ def test_a_thousand_threads_wait_through_a_short_hang(own: Mortal) -> None:
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
+@ONE_SERVER
 async def test_a_thousand_tasks_wait_through_a_short_hang(own: Mortal) -> None:
     """A caller under load gives up no earlier than a single caller, with or without a connection."""
     async with AsyncOTP(own.url, outbox := Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
@@ -135,6 +141,7 @@ async def test_a_thousand_tasks_wait_through_a_short_hang(own: Mortal) -> None:
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
+@ONE_SERVER
 def test_a_crowd_gives_a_server_up_that_hangs(own: Mortal) -> None:
     """Every thread gives up, with or without a connection. The bound includes the time to start the threads."""
     with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:

@@ -20,6 +20,7 @@ from otpkit.store.sync import SyncStore
 from otpkit.testing import Outbox
 
 TOTAL_S, SLACK_S = 3.0, 0.8
+pytestmark = pytest.mark.parametrize("binary", ["valkey"], indirect=True)  # Any server that hangs is alike.
 IP = "203.0.113.7"
 
 

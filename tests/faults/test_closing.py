@@ -70,6 +70,7 @@ def hook() -> Iterator[Hook]:
 
 CALLS: dict[str, tuple[Any, ...]] = {
     "issue": (PHONE, "login"),
+    "send": (PHONE, "login", "4711"),
     "verify": (PHONE, "123456"),
     "redeem": ("token",),
     "status": (PHONE,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -107,7 +108,7 @@ def test_the_doctor_leaves_out_no_script() -> None:
 
 
 def _commands(text: str) -> set[str]:
-    return {part.split("'")[1] for part in text.split("redis.call(")[1:]}
+    return set(re.findall(r"redis\.p?call\('(\w+)'", text))
 
 
 @pytest.mark.parametrize("command", [*COMMANDS])

@@ -29,6 +29,7 @@ async def staged(kind: str, node: Mortal, proxy: Proxy, namespace: str) -> Async
             yield Proxied(caller, proxy, outbox, clock, server)
 
 
+@pytest.mark.parametrize("binary", ["valkey"], indirect=True)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_story_ends_as_over_a_clean_connection(binary: str, kind: str, fault: Action, monkeypatch: Any) -> None:
     """The outcome and the counts are the same, for all stories on a cluster of one node."""

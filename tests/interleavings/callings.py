@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from explorer import Ending, Step, View
-from invariants import Issuing, Redeeming, Verifying
+from invariants import Issuing, Redeeming, Sending, Verifying
 from providers import push
 from support.rig import PHONE, wrong
 
@@ -17,6 +17,8 @@ from otpkit.effects import Flow
 from otpkit.models import Proof
 
 IP = "203.0.113.7"
+OWN_CODE = "4711"
+"""A code of another system."""
 Before = Callable[[Flows, Ending], Flow[Any]]
 
 
@@ -39,6 +41,15 @@ def issuing(
         return flows.issue(request)
 
     return Issuing(name=name, start=start, needs=needs, phone=phone, ip=ip, captcha=captcha)
+
+
+def sending(name: str, *, key: str | None = None, code: str = OWN_CODE) -> Sending:
+    """Return a call of `send` with a code of another system."""
+
+    def start(flows: Flows, _: Any) -> Flow[Any]:
+        return flows.send(IssueRequest(PHONE, "signup", "", IP, None, key, "sms", None), code, None)
+
+    return Sending(name=name, start=start, phone=PHONE, ip=IP)
 
 
 def verifying(

@@ -14,6 +14,7 @@ from callings import (
     receiving,
     redeeming,
     revoking,
+    sending,
     token_of,
     verified,
     verifying,
@@ -104,6 +105,12 @@ SENDS = [
         audit(messages=1),
         _of(Wire(), whole(sends="3/day", ip_sends="3/day")),
         faults=2,
+    ),
+    Scenario(
+        "a form with another system's code that is sent twice, beside an issue",
+        (sending("form 1", key="form"), sending("form 2", key="form"), issuing("issue")),
+        audit(messages=2, extra=delivery_is_known),
+        _of(Wire(outcomes=("accepted", "account")), whole(sends="3/day", ip_sends="3/day")),
     ),
     Scenario(
         "a resend beside the code and its revocation",

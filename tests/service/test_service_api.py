@@ -372,3 +372,18 @@ def test_a_purpose_that_no_template_serves_is_refused_at_the_start() -> None:
     create_app(otp, [ApiKey.of("shop", KEY, ["login"])])
     with pytest.raises(ConfigurationError, match="no template for the purpose 'signup'"):
         create_app(otp, [ApiKey.of("shop", KEY, ["login", "signup"])])
+
+
+def test_a_code_of_another_system_is_sent(stage: Served, phone: str) -> None:
+    """A repeat sends nothing, the phone's limits hold, and nothing can be verified."""
+    body, headers = {"phone": phone, "code": "aB12", "minutes": 10}, {"Idempotency-Key": f"send-{phone}"}
+    first, again = (stage.post("/v1/send", body, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() | {"replayed": True} == again.json() | {"resend_in": first.json()["resend_in"]}
+    assert (stage.outbox[-1].code, stage.outbox[-1].send_id) == ("aB12", first.json()["id"])
+    refusal(stage.post("/v1/challenges/status", {"phone": phone}), 404, "no_challenge")
+    found = refusal(stage.post("/v1/send", body), 429, "rate_limit")
+    assert (found["scope"], found["code_is_live"]) == ("phone", False)
+    for bad in ({"code": "123"}, {"code": "12345\n"}, {"minutes": 0}, {"bind": "session"}):
+        refusal(stage.post("/v1/send", body | bad), 422, "invalid_request")
+    refusal(stage.post("/v1/send", body | {"purpose": "transfer"}), 403, "forbidden")

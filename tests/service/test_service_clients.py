@@ -128,12 +128,19 @@ def test_go_client_has_plain_types_and_verifies(base_url: str, webhook: Slow, tm
     (package / "go.mod").unlink()
     models = "".join(file.read_text(encoding="utf-8") for file in package.glob("model_*.go"))
     structs = re.findall(r"^type (?!Nullable)\w+ struct \{\n(.*?)^\}", models, re.MULTILINE | re.DOTALL)
-    assert len(structs) == 20
+    assert len(structs) == 22
     types = {line.split()[1] for struct in structs for line in struct.splitlines() if not line.strip().startswith("//")}
     assert types == {
         *("string", "*string", "NullableString", "int32", "*int32", "bool", "*bool", "time.Time", "NullableTime"),
         *("map[string]string", "map[string]interface{}", "[]string", "[]FieldError"),
-        *("NullableFloat32", "map[string]int32", "map[string]FiguresAnswer", "[]AuditEntryAnswer", "FiguresAnswer"),
+        *(
+            "NullableFloat32",
+            "NullableInt32",
+            "map[string]int32",
+            "map[string]FiguresAnswer",
+            "[]AuditEntryAnswer",
+            "FiguresAnswer",
+        ),
         "[]SpanAnswer",
     }
     (tmp_path / "go.mod").write_text("module caller\n\ngo 1.23\n", encoding="utf-8")

@@ -16,6 +16,7 @@ SEED: Final = 20_261_124
 ANSWERS: Final = 10_000
 PATHS: Final = (
     "/v1/challenges",
+    "/v1/send",
     "/v1/verifications",
     "/v1/proofs/redeem",
     "/v1/challenges/status",
@@ -127,7 +128,7 @@ def body(rng: random.Random) -> bytes:
 def request(rng: random.Random) -> tuple[str, bytes]:
     """Return a request that HTTP allows, and its method."""
     method = "POST" if rng.random() < 0.8 else rng.choice(METHODS)
-    path = rng.choice(PATHS[:6] if rng.random() < 0.7 else PATHS)
+    path = rng.choice(PATHS[:7] if rng.random() < 0.7 else PATHS)
     content = body(rng)
     headers = [
         b"host: " + rng.choice((b"x", b"x", b"", b"[::1", b"x:99999999", b"\xff", b"a/b?c#d@e")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ PARTS = [
 
 
 @pytest.fixture
-def changed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
     """Return a function that replaces a pattern in the scripts. It fails if no script has it."""
 
     def change(text: str, instead: str) -> None:
@@ -118,10 +118,12 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
             return found
 
         monkeypatch.setattr(scripts, "_text", text_of)
+        scripts._texts.cache_clear()
         scripts.load(Deployment().policy, Rule())
         assert seen, f"no script has {text!r}"
 
-    return change
+    yield change
+    scripts._texts.cache_clear()
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)

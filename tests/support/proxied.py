@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from otpkit import Challenge, Proof
+from otpkit import Challenge, Proof, Sent
 from otpkit.testing import MovableClock, Outbox
 from support.callers import Caller, calling
 from support.proxy import Proxy
@@ -44,6 +44,8 @@ def told(answer: Any) -> Any:
     """Return a result without parts that differ between runs."""
     if isinstance(answer, Challenge):
         return (answer.delivery, answer.attempts_left, answer.sends_left, answer.expires_in, answer.replayed)
+    if isinstance(answer, Sent):
+        return ("sent", answer.delivery, answer.sends_left, answer.resend_in, answer.replayed)
     if isinstance(answer, Proof):
         return ("proof", answer.phone, answer.purpose, answer.verified_at, answer.expires_at, answer.replayed)
     return (type(answer).__name__, str(answer))

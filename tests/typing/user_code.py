@@ -23,6 +23,7 @@ from otpkit import (
     Proof,
     Rate,
     RateLimitError,
+    Sent,
     Standing,
     Template,
     WrongCodeError,
@@ -90,6 +91,7 @@ def sync_calls(phone: str, code: str, ip: str | None) -> str:
 async def async_calls(phone: str, code: str) -> str:
     async with AsyncOTP.from_env() as otp:
         assert_type(await otp.issue(phone), Challenge)
+        assert_type(await otp.send(phone, "login", code, idempotency_key="a form"), Sent)
         proof = await otp.verify(phone, code)
         return (await otp.redeem(proof.token)).phone
 

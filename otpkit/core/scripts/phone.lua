@@ -2,7 +2,8 @@
 --
 --   s<op 16>    a send         time 6, ends 6, state 1, link 12 [, idempotency key 8]
 --   c<field 8>  a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
---                              used up, while replicas must confirm it: wrong codes + 128, and [failures 1, proved by op 16]
+--                              used up, while replicas must confirm it: wrong codes + 128, and [failures 1, proved by op 16];
+--                              of messages whose code another system keeps: all but its time is zero, see core/send.py
 --   f<op 16>    a wrong code   time 6, attempts left 1
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
 --   r<op 16>    the call that redeemed that proof by an idempotency key, to recognise its own retry   time 6, call 8

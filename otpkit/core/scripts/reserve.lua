@@ -16,7 +16,8 @@
 --           hexadecimal, and empty for the fresh code; `before` is the last gateway of the same code, that send's state and time
 --           in ms, or ''; `device` is 1 if the device's token is valid, else 0; `judged` is what the guard found, see judge.lua;
 --           with budgets, `alerts` are those that are reached now (see charge.lua)
---         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
+--         {'replayed', now_ms, send, …described} an earlier send under the same idempotency key, or this same send, settled long
+--           ago; `send` is its id in hexadecimal
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 --         {'unaffordable', now_ms, budget, reason, wait_ms [, …described]} the budget with the longest wait, and the live challenge
 --         {'misdated', now_ms} the bounds of a budget's windows don't contain that time
@@ -77,12 +78,12 @@ for i, send in ipairs(phone.sends) do
       return reserved(send)
     end
     -- Settled long ago: the request was stuck in a hanging server's queue, and no caller waits for the reply.
-    if byte(send.value, 13) ~= 112 then return { operation, 'replayed', now, describe(phone, send, challenge) } end
+    if byte(send.value, 13) ~= 112 then return { operation, 'replayed', now, hex(sub(send.name, 2)), describe(phone, send, challenge) } end
     own = i
   elseif idempotency ~= '' and sub(send.value, 26, 33) == idempotency and byte(send.value, 13) ~= 114 then
     --# include repeated
     repeated(phone, send.name)
-    return { operation, 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
+    return { operation, 'replayed', now, hex(sub(send.name, 2)), describe(phone, send, challenge, its_link == link and ends or nil) }
   end
 end
 

@@ -87,9 +87,10 @@ class Reserved(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """An earlier send under the same idempotency key, or this same send, settled long ago."""
+    """An earlier send under the same idempotency key, or this same send, settled long ago. `send` is its id."""
 
     now_ms: int
+    send: bytes
     described: Described
 
     @classmethod
@@ -98,7 +99,7 @@ class Replayed(NamedTuple):
         now_ms = reply[2]
         if not 0 <= now_ms <= LATEST_MS:
             raise unfit()
-        return cls(now_ms, Described.parse(reply[3:]))
+        return cls(now_ms, hex_of(reply[3], 16), Described.parse(reply[4:]))
 
 
 class Refused(NamedTuple):

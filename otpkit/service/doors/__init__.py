@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from otpkit.service.doors.base import Door, DoorContext
+from otpkit.service.doors.hooks import HookDoor
 from otpkit.service.doors.twilio import TwilioDoor
 from otpkit.settings import Settings
 
-__all__ = ["Door", "DoorContext", "TwilioDoor", "doors_of"]
+__all__ = ["Door", "DoorContext", "HookDoor", "TwilioDoor", "doors_of"]
 
 # Each returns the door that the settings configure, or None.
 _DOORS: Final[tuple[Callable[[Settings], Door | None], ...]] = (
     lambda settings: TwilioDoor(settings.verify_services) if settings.verify_services else None,
+    lambda settings: HookDoor(settings.hooks) if settings.hooks else None,
 )
 
 
