@@ -1,5 +1,10 @@
 """Verify phones in two calls: `issue(phone)` sends a one-time code, `verify(phone, code)` returns a signed proof."""
 
+# First of all: a SIGHUP while the rest is imported must not end `otpkit serve`.
+from otpkit.core import hangups as _hangups  # noqa: F401
+
+# isort: split
+
 from otpkit.aio import AsyncOTP
 from otpkit.core.config import FixedCode
 from otpkit.core.spelling import fold, normalize

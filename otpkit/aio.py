@@ -462,3 +462,8 @@ async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
 def config_of(otp: OTP | AsyncOTP) -> Config:
     """Return the `Config` of an `OTP` or `AsyncOTP`, for the service and the pages, which show some of it."""
     return otp._config
+
+
+def share_memory(otp: AsyncOTP, earlier: AsyncOTP) -> None:
+    """Let a new `AsyncOTP` on `memory://` use the data of an earlier one. On Redis, do nothing."""
+    otp._store.share_memory(earlier._store)

@@ -58,7 +58,7 @@ LAYERS = [
     ["core.flows"],
     ["core.tracing"],
     ["core.secret_files"],
-    ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
+    ["core.hangups", "core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],
     ["store.multiplexed"],
@@ -275,14 +275,16 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
 # Names of other objects that a module may use although they begin with an underscore.
 PRIVATE = {
     # Names of the module's own classes.
-    "aio": {"_after_fork", "_config", "_drive"},
+    "aio": {"_after_fork", "_config", "_drive", "_store"},
     "captcha.proof_of_work": {"_keys"},
     "environment": {"_named_captcha", "_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
     "telemetry.queue": {"_renew"},
-    # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.
-    "store.aio": {"_available_connections"},
+    # Python documents it.
+    "service.workers": {"_exit"},
+    # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`; and its own.
+    "store.aio": {"_available_connections", "_embedded"},
     "store.loops": {
         *("_available_connections", "_connections", "_free", "_in_use_connections", "_loop", "_parser", "_reader"),
         *("_sock", "_ssl_protocol", "_transport", "_writer"),

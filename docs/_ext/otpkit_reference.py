@@ -199,6 +199,8 @@ _SERVICE: Final = {
     "forwarded_hops": "how many proxies of yours add to X-Forwarded-For, 0–16; 0 counts no address",
     "receipts_secret": "the secret in the path of receipts: at least 32 characters that a URL can hold",
     "public_url": "the URL under which providers reach the service",
+    "workers": "how many processes serve, 1–64",
+    "access_log": "1 logs each request as a line of JSON",
 }
 
 

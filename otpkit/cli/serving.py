@@ -81,14 +81,17 @@ def serve(
     port: Annotated[
         int | None, typer.Option(envvar="PORT", help="The port to listen on. 0 picks a free one.", show_default="8000")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="The number of processes that serve.", show_default="1")
+    ] = None,
 ) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C. GET /openapi.json describes the API.
 
     Tables in FILE open more: [operators.NAME] the console, [twilio_verify.NAME] a door for clients of Twilio Verify,
     [hooks.NAME] one for systems that make their own codes, such as Supabase Auth.
 
-    It needs the settings of the other commands, and API keys, in FILE or OTPKIT_API_KEYS. It reads settings only at
-    the start: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
+    It needs the settings of the other commands, and API keys, in FILE or OTPKIT_API_KEYS. SIGHUP makes it read FILE,
+    and files with secrets, again: requests go on, and wrong settings change nothing. It has no TLS.
     """
     from otpkit.service.command import run
     from otpkit.settings import read_settings
@@ -97,13 +100,14 @@ def serve(
         require_settings(
             "Set an API key in OTPKIT_API_KEYS, or write all settings to a file: otpkit serve --config otpkit.toml."
         )
-    settings = read_settings(os.environ, config, serves=True)
-    run(
-        settings,
-        settings.service.host if host is None else host,
-        settings.service.port if port is None else port,
+    status = run(
+        lambda: read_settings(os.environ, config, serves=True),
         lambda url: typer.echo(f"Listening on {url}"),
+        host=host,
+        port=port,
+        workers=workers,
     )
+    raise typer.Exit(status)
 
 
 def demo(

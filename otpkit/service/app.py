@@ -45,6 +45,7 @@ def create_app(
     public_url: str | None = None,
     operators: Iterable[Operator] = (),
     doors: Iterable[Door] = (),
+    access_log: bool = False,
 ) -> ASGIApp:
     """Return the service as an ASGI application.
 
@@ -60,6 +61,7 @@ def create_app(
         public_url: the start of that URL as the gateway knows it. Set it if a proxy changes the URL: Twilio signs it.
         operators: the people who may use the console at `/console`. Without any, there is no console.
         doors: the APIs of other services to offer, such as `otpkit.service.doors.TwilioDoor`.
+        access_log: True to log a line of JSON for each request, by the logger `otpkit.access` at the level INFO.
 
     Returns:
         The application.
@@ -75,7 +77,7 @@ def create_app(
     if people := tuple(operators):
         routes += console_routes(otp, people, purposes=purposes, forwarded_hops=forwarded_hops, public_url=public_url)
     router = Router(routes, redirect_slashes=False)
-    return ServiceMiddleware(router, routes, service.metrics)
+    return ServiceMiddleware(router, routes, service.metrics, access_log=access_log, finish=service.finish)
 
 
 def create_console(
@@ -153,6 +155,10 @@ class _Service:
             url_of=self._host_of,
         )
 
+    async def finish(self) -> None:
+        """Write the rejected keys that were counted and not written yet."""
+        await self._rejected.finish()
+
     def routes(self) -> Iterable[Route]:
         """Yield every route."""
         for operation in OPERATIONS:
@@ -201,7 +207,7 @@ class _Service:
                 "Send the header Authorization: Bearer with one of the service's keys.",
                 {"WWW-Authenticate": "Bearer"},
             )
-        request.scope.setdefault("state", {})[KNOWN] = True
+        request.scope.setdefault("state", {})[KNOWN] = key.name
         return key
 
     def _check_sendable(self, body: ChallengeRequest | SendRequest) -> None:

@@ -4,69 +4,117 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
-from starlette.types import ASGIApp
+import uvicorn
 
 from otpkit import AsyncOTP
+from otpkit.errors import ConfigurationError
 from otpkit.listening import listen
-from otpkit.service.app import create_app, create_console
-from otpkit.service.doors import doors_of
-from otpkit.service.metrics import Metrics
-from otpkit.service.server import serve
+from otpkit.service.app import create_console
+from otpkit.service.logs import configure_log
+from otpkit.service.metrics import Metrics, share_counters
+from otpkit.service.process import Process, build, show_events
+from otpkit.service.reloading import prepare, report, warn_of_kept
+from otpkit.service.server import check_uvicorn, serve
+from otpkit.service.workers import Link, Supervisor
 from otpkit.settings import Operator, Settings
+from otpkit.store.url import MEMORY_URL
+
+_log = logging.getLogger("otpkit.service")
 
 
-def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+def run(
+    read: Callable[[], Settings],
+    on_ready: Callable[[str], object],
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+) -> int:
+    """Serve until SIGTERM or Ctrl-C, and return the exit status. SIGHUP reads the settings again.
 
     Redis need not be available at the start.
 
     Args:
-        settings: the settings of the `AsyncOTP` and the service.
-        host: the name or IP address to listen on.
-        port: the TCP port; 0 picks a free one.
+        read: returns the settings.
         on_ready: called with the URL when the server accepts requests.
+        host: the name or IP address to listen on; None is that of the settings.
+        port: the TCP port; 0 picks a free one, and None is that of the settings.
+        workers: the number of processes; None is that of the settings.
 
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    listeners = list(settings.listeners)
-    if settings.telemetry.log is not None:
-        _show_events(as_json=settings.telemetry.log == "json")
-    exporting = None
-    if settings.telemetry.otel:
-        from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
+    settings = read()
+    host = settings.service.host if host is None else host
+    port = settings.service.port if port is None else port
+    workers = settings.service.workers if workers is None else workers
+    if workers == 1:
+        process = Process(settings, read)
+        with _listening(host, port, on_ready) as (listener, ready):
+            process.serve(listener, ready)
+        return 0
+    return _run_workers(workers, settings, read, host, port, on_ready)
 
-        exporting = Exporting()
-        listeners.append(exporting.listener)
-    metrics = Metrics(listeners)
-    otp = AsyncOTP(
-        **settings.otp,
-        gateway_wait=settings.service.gateway_wait,
-        gateway_concurrency=settings.service.gateway_concurrency,
-        on_event=metrics.on_event,
-        listeners=listeners,
+
+def _run_workers(
+    count: int,
+    settings: Settings,
+    read: Callable[[], Settings],
+    host: str,
+    port: int,
+    on_ready: Callable[[str], object],
+) -> int:
+    if not hasattr(os, "fork"):
+        raise ConfigurationError("Several workers need an operating system with fork.", "Set service.workers to 1.")
+    if settings.otp["redis"] == MEMORY_URL:
+        raise ConfigurationError(
+            f"With {MEMORY_URL}, each of {count} workers would have codes of its own.",
+            "Set service.workers to 1, or redis_url to a Redis server.",
+        )
+    check_uvicorn(uvicorn.__version__)
+    configure_log()
+    current = build(settings, Metrics())  # It checks what reading the settings does not.
+    directory = _make_directory()
+
+    def work(number: int, link: Link) -> None:
+        share_counters(directory, number)
+        Process(current.settings, read, shared=directory, link=link).serve(listener, link.report_ready)
+
+    def reload() -> bool:
+        nonlocal current
+        try:
+            current, kept = asyncio.run(prepare(current, read, lambda settings: build(settings, Metrics())))
+        except Exception as error:  # noqa: BLE001 - any internal error
+            report(error)
+            return False
+        warn_of_kept(kept)
+        _log.info("The settings were checked. %d workers reload them.", count)
+        return True
+
+    try:
+        with _listening(host, port, on_ready) as (listener, ready):
+            return Supervisor(count, listener, work, reload, ready).run()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _make_directory() -> str:
+    """Return a new directory for the counters of several workers."""
+    try:
+        return tempfile.mkdtemp(prefix="otpkit-metrics-")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ConfigurationError(
+        f"Several workers keep their metrics in a temporary directory, which can't be made: {reason}.",
+        "Mount a tmpfs at /tmp, set TMPDIR, or set service.workers to 1.",
     )
-    app: ASGIApp = create_app(
-        otp,
-        settings.keys,
-        metrics=metrics,
-        forwarded_hops=settings.service.forwarded_hops,
-        receipts_secret=settings.service.receipts_secret,
-        public_url=settings.service.public_url,
-        operators=settings.operators,
-        doors=doors_of(settings),
-    )
-
-    async def stop() -> None:
-        await otp.close()
-        if exporting is not None:
-            await asyncio.to_thread(exporting.close)
-
-    if exporting is not None:
-        app = exporting.traced(app)
-    _serve(app, host, port, on_ready, stop)
 
 
 def run_console(
@@ -86,8 +134,7 @@ def run_console(
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    if settings.telemetry.log is not None:
-        _show_events(as_json=settings.telemetry.log == "json")
+    show_events(settings.telemetry.log)
     otp = AsyncOTP(**settings.otp, listeners=settings.listeners)
     app = create_console(
         otp,
@@ -98,26 +145,16 @@ def run_console(
         forwarded_hops=settings.service.forwarded_hops,
         public_url=settings.service.public_url,
     )
-    _serve(app, host, port, lambda url: on_ready(f"{url}/console"), otp.close)
+    with _listening(host, port, lambda url: on_ready(f"{url}/console")) as (listener, ready):
+        serve(app, listener, on_ready=ready, on_stop=otp.close)
 
 
-def _serve(
-    app: ASGIApp,
-    host: str,
-    port: int,
-    on_ready: Callable[[str], object],
-    on_stop: Callable[[], Awaitable[None]],
-) -> None:
+@contextmanager
+def _listening(
+    host: str, port: int, on_ready: Callable[[str], object]
+) -> Iterator[tuple[socket.socket, Callable[[], object]]]:
+    """Yield a socket, and a function that calls `on_ready` with its URL."""
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=on_stop)
-
-
-def _show_events(*, as_json: bool) -> None:
-    """Write the events of `LogListener` to standard error, one a line."""
-    logger, handler = logging.getLogger("otpkit.events"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s" if as_json else "otpkit: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+        yield listener, lambda: on_ready(url)

@@ -11,7 +11,7 @@ from otpkit.settings.keys import ApiKey, require_distinct, require_receipts_secr
 
 __all__ = ["KNOWN", "ApiKey", "Keyring", "require_receipts_secret"]
 
-KNOWN: Final = "otpkit.known"  # set in a request's state when it has shown a valid API key
+KNOWN: Final = "otpkit.known"  # in a request's state, the name of the valid API key that it has shown
 _SCHEME: Final = "bearer "
 
 

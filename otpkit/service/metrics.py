@@ -1,16 +1,20 @@
-"""Prometheus metrics of events and requests, in their own registry. They contain no phone and no pseudonym of one."""
+"""Prometheus metrics of events and requests, in their own registry. They contain no phone and no pseudonym of one.
+
+Several workers keep their counters in files of one directory, by the multiprocess mode of `prometheus_client`. Any of
+them then answers with the sum of all. A worker that replaces a dead one goes on with its file, so no counter falls.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import CounterMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from otpkit import Event
 from otpkit.telemetry import Listener, PrometheusListener
@@ -24,12 +28,22 @@ class Metrics:
 
     Args:
         listeners: the other listeners of the `AsyncOTP`. The events that they drop are counted.
+        shared: the directory in which workers keep their counters, after `share_counters`; None for a single process.
     """
 
-    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+    def __init__(self, listeners: Iterable[Listener] = (), *, shared: str | None = None) -> None:
         self.registry = CollectorRegistry()
+        collector: Any = MultiProcessCollector  # The library does not annotate it.
+        self._read: Any = self.registry if shared is None else collector(None, shared)
         self._listener = PrometheusListener(self.registry)
-        self.registry.register(_Dropped([self._listener, *listeners]))
+        self._dropped = Counter(
+            "otpkit_listener_dropped",
+            "Events that a listener did not pass on.",
+            ("listener",),
+            registry=self.registry,
+        )
+        self._watched: list[tuple[Any, int]] = []  # Listeners, with the drops that are counted already.
+        self.watch((self._listener, *listeners))
         events = Counter(
             "otpkit_events",
             "Events of otpkit.",
@@ -57,6 +71,31 @@ class Metrics:
         )()
         self._listener(event)
 
+    def watch(self, listeners: Iterable[Listener]) -> None:
+        """Count the events that listeners drop from now on."""
+        for each in listeners:
+            if hasattr(each, "dropped") and all(each is not other for other, _ in self._watched):
+                self._dropped.labels(type(each).__name__)  # It is shown as 0 at first.
+                self._watched.append((each, each.dropped))
+
+    def forget(self, listeners: Iterable[Listener]) -> None:
+        """Count no more drops of listeners: they are closed."""
+        self.refresh()
+        gone = {id(each) for each in listeners}
+        self._watched = [(each, seen) for each, seen in self._watched if id(each) not in gone]
+
+    def refresh(self) -> None:
+        """Count the drops since the last time. Workers do so once a second, for those that answer `/metrics`."""
+        for place, (each, seen) in enumerate(self._watched):
+            if (now := each.dropped) > seen:
+                self._dropped.labels(type(each).__name__).inc(now - seen)
+                self._watched[place] = (each, now)
+
+    def close(self) -> None:
+        """Count the events that wait."""
+        self._listener.close()
+        self.refresh()
+
     def on_answer(self, route: str, status: int, seconds: float) -> None:
         """Count a response.
 
@@ -74,27 +113,26 @@ class Metrics:
         Args:
             purposes: return only the events of these purposes; None returns all metrics.
         """
-        return generate_latest(self.registry if purposes is None else _Share(self.registry, purposes))
+        self.refresh()
+        if self._read is not self.registry:
+            list(self.registry.collect())  # It counts the events of this process that wait.
+        return generate_latest(self._read if purposes is None else _Share(self._read, purposes))
 
 
-class _Dropped(Collector):
-    """The events that each listener with a queue has dropped."""
+def share_counters(directory: str, worker: int) -> None:
+    """Keep the counters of this process in files that other workers read. It must run before there is a counter.
 
-    def __init__(self, listeners: Iterable[Listener]) -> None:
-        self._listeners = [each for each in listeners if hasattr(each, "dropped")]
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the metric."""
-        found = CounterMetricFamily(
-            "otpkit_listener_dropped", "Events that a listener did not pass on.", labels=("listener",)
-        )
-        for listener in self._listeners:
-            found.add_metric((type(listener).__name__,), listener.dropped)
-        yield found
+    Args:
+        directory: the directory of all workers.
+        worker: the worker's number. No other living process may have it.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    library: Any = values  # The library does not annotate it.
+    library.ValueClass = library.MultiProcessValue(lambda: worker)
 
 
 class _Share:
-    def __init__(self, registry: CollectorRegistry, purposes: AbstractSet[str]) -> None:
+    def __init__(self, registry: Any, purposes: AbstractSet[str]) -> None:
         self._registry = registry
         self._purposes = purposes
 

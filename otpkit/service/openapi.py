@@ -24,6 +24,8 @@ about what the key may do, or about a captcha. **422** means that the same reque
 the code or the proof is not valid. **429** and **503** mean that it may succeed later. `Accept-Language` selects
 English or Chinese for `detail`. Unknown fields are refused. Times are RFC 3339, durations are whole seconds.
 
+Every response has an `X-Request-Id`, which a problem document repeats as `request_id`. Send the header to choose it.
+
 With an `Idempotency-Key`, a request that is sent twice has one effect. Its answer is the same while its result lives.
 For a challenge, a message and a redemption, `replayed` marks the second answer.
 """
@@ -215,8 +217,11 @@ def _problem_headers(status: int) -> JSON:
 
 
 def _response(description: str, content: JSON | None, headers: JSON | None = None) -> JSON:
-    no_store = {"Cache-Control": _header({"type": "string", "const": "no-store"}, required=True)}
-    answer: JSON = {"description": description, "headers": no_store | (headers or {})}
+    every: JSON = {
+        "Cache-Control": _header({"type": "string", "const": "no-store"}, required=True),
+        "X-Request-Id": _header({"type": "string"}),
+    }
+    answer: JSON = {"description": description, "headers": every | (headers or {})}
     return answer | ({} if content is None else {"content": content})
 
 

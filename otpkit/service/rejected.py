@@ -31,6 +31,16 @@ class RejectedKeys:
             self._loop = loop
             self._write()
 
+    async def finish(self) -> None:
+        """Write what was counted, and stop to count."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        if self._count:
+            times, self._count = self._count, 0
+            await self._written(times)
+
     def _write(self) -> None:
         """Write what was counted, and again after a pause."""
         self._timer, loop = None, asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
@@ -13,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from otpkit.errors import CodeError, Language, MalformedCodeError, OTPError, TokenError
+from otpkit.service.request_log import REQUEST_ID, TRACE_ID
 from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 from otpkit.web.schemas import ResponseModel
 
@@ -50,14 +50,10 @@ def refused(
     return Refused(plain_problem(status, code, title, detail, {"Content-Language": "en", **(headers or {})}, evidence))
 
 
-TRACE_ID: Final = ContextVar("otpkit_trace_id", default="")
-"""The id of the trace of the current request, or "". Problem documents have it, so that the trace can be looked up."""
-
-
 def problem_response(found: Problem) -> Response:
     """Return the response of a problem document."""
-    if trace_id := TRACE_ID.get():
-        found = replace(found, body={**found.body, "trace_id": trace_id})
+    ids = {"request_id": REQUEST_ID.get(), "trace_id": TRACE_ID.get()}
+    found = replace(found, body={**found.body, **{name: each for name, each in ids.items() if each}})
     return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)
 
 

@@ -17,9 +17,11 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from otpkit.core import hangups
 from otpkit.errors import ConfigurationError
 from otpkit.service.admission import MAX_CONNECTIONS, Admission
 from otpkit.service.connections import Connection
+from otpkit.service.logs import configure_log
 
 _log = logging.getLogger("otpkit.service")
 
@@ -32,8 +34,6 @@ KEEP_ALIVE: Final = 75  # s
 # internals: `Server.startup`, `on_tick`, `shutdown`, `capture_signals`, and `HttpToolsProtocol` with its cycles.
 TESTED_UVICORN: Final = ((0, 30), (0, 54))
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
-# Operators send these to reload settings or reopen logs. The service does neither, and their default ends the process.
-_IGNORED: Final = ("SIGHUP", "SIGUSR1", "SIGUSR2")  # Windows does not have them.
 _OWN_FILES: Final = 256  # descriptors for other uses than client connections: Redis, gateways, logs
 
 
@@ -43,6 +43,8 @@ def serve(
     *,
     on_ready: Callable[[], object],
     on_stop: Callable[[], Awaitable[object]],
+    on_hangup: Callable[[], object] | None = None,
+    on_second: Callable[[], object] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
@@ -53,18 +55,21 @@ def serve(
         listener: a listening socket.
         on_ready: called in the server's event loop when it accepts requests.
         on_stop: awaited in the server's event loop after the last request.
+        on_hangup: called in the server's event loop after a SIGHUP, also one that came before the server was ready.
+            With None, SIGHUP is ignored.
+        on_second: called in the server's event loop about once a second.
 
     Raises:
         ConfigurationError: uvicorn is too old.
     """
-    logging.basicConfig(level=logging.WARNING, format="otpkit: %(message)s")
+    configure_log()
     # uvicorn warns about every malformed request, so clients could fill the disk with log records.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     check_uvicorn(uvicorn.__version__)
     # Exclude existing objects from garbage collection: a full collection would delay every client by 40 ms.
     gc.collect()
     gc.freeze()
-    Server(app, on_ready, on_stop).run(sockets=[listener])
+    Server(app, on_ready, on_stop, on_hangup=on_hangup, on_second=on_second).run(sockets=[listener])
 
 
 def check_uvicorn(version: str) -> None:
@@ -92,7 +97,15 @@ def _dotted(version: tuple[int, int]) -> str:
 class Server(uvicorn.Server):
     """The server of one application. Outside the main thread, it does not handle signals."""
 
-    def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        on_ready: Callable[[], object],
+        on_stop: Callable[[], Awaitable[object]],
+        *,
+        on_hangup: Callable[[], object] | None = None,
+        on_second: Callable[[], object] | None = None,
+    ) -> None:
         config = uvicorn.Config(
             app,
             http=partial(Connection, Admission(_max_connections())),  # type: ignore[arg-type]  # called like the class that uvicorn expects
@@ -100,7 +113,7 @@ class Server(uvicorn.Server):
             ws="none",
             lifespan="off",
             log_config=None,
-            access_log=False,  # The metrics have the same information.
+            access_log=False,  # Its lines have the path of a request, which may hold a secret. See `request_log`.
             server_header=False,
             proxy_headers=False,  # `forwarded_hops` decides which addresses to trust
             timeout_keep_alive=KEEP_ALIVE,
@@ -109,6 +122,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
         self._on_stop = on_stop
+        self._on_hangup = on_hangup
+        self._on_second = on_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, then call `on_ready`."""
@@ -116,11 +131,15 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     async def on_tick(self, counter: int) -> bool:
-        """Close connections whose clients missed their deadline, once a second. uvicorn calls it ten times a second."""
+        """Close connections whose clients missed their deadline, and reload. uvicorn calls it ten times a second."""
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 connection.check(now)  # type: ignore[union-attr]  # always an `Http`
+            if self._on_second is not None:
+                self._on_second()
+        if self._on_hangup is not None and hangups.take() and not self.should_exit:
+            self._on_hangup()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -134,18 +153,14 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        handlers = dict.fromkeys(_ENDING, self.handle_exit) | ignored_signals()
+        # A SIGHUP that came before is kept for `on_tick`.
+        handlers = dict.fromkeys(_ENDING, self.handle_exit) | hangups.handlers()
         before = {each: signal.signal(each, handler) for each, handler in handlers.items()}
         try:
             yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-
-
-def ignored_signals() -> dict[signal.Signals, signal.Handlers]:
-    """Return the signals that the service must ignore, with their handler."""
-    return {signal.Signals[name]: signal.SIG_IGN for name in _IGNORED if name in signal.Signals.__members__}
 
 
 def _max_connections() -> int:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from otpkit.errors import ConfigurationError
 from otpkit.service.middleware import OTHER, ROUTE
-from otpkit.service.responses import TRACE_ID
+from otpkit.service.request_log import REQUEST_ID, TRACE_ID
 from otpkit.telemetry import OpenTelemetryListener
 
 try:
@@ -53,16 +54,19 @@ class Exporting:
 
     If the program set the SDK's providers already, as `opentelemetry-instrument -- otpkit serve` does, these are used.
 
+    Args:
+        is_one_of_many: True in one of several workers: each reports figures of its own, as an instance of the service.
+
     Raises:
         ConfigurationError: a variable of the SDK has a value that the service does not support.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_one_of_many: bool = False) -> None:
         self._tracers: TracerProvider | None = None
         self._meters: MeterProvider | None = None
         if isinstance(get_tracer_provider(), ProxyTracerProvider):
             exports = {name: _exports(name) for name in _EXPORTERS}
-            resource = _resource()
+            resource = _resource(is_one_of_many=is_one_of_many)
             self._tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
             if exports["OTEL_TRACES_EXPORTER"]:
                 self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -96,6 +100,7 @@ class Exporting:
                 if message["type"] == "http.response.start":
                     route, status = scope.get(ROUTE, OTHER), message["status"]
                     span.set_attribute("http.response.status_code", status)
+                    span.set_attribute("otpkit.request_id", REQUEST_ID.get())
                     if route != OTHER:
                         # The path of a request may hold the receipts' secret, so the route's path stands for it.
                         span.set_attributes({"http.route": route, "url.path": route})
@@ -142,7 +147,11 @@ def _exports(variable: str) -> bool:
     return value == "otlp"
 
 
-def _resource() -> Any:
+def _resource(*, is_one_of_many: bool) -> Any:
     """Return what identifies this service. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` come first."""
-    named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    return Resource.create({} if named else {"service.name": "otpkit"})
+    given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in given
+    found = {} if named else {"service.name": "otpkit"}
+    if is_one_of_many and "service.instance.id=" not in given:
+        found["service.instance.id"] = str(uuid.uuid4())
+    return Resource.create(found)

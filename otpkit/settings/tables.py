@@ -24,6 +24,7 @@ from otpkit.settings.keys import require_receipts_secret
 T = TypeVar("T")
 
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # A path is appended to it, so it must not have a query.
+MAX_WORKERS: Final = 64
 SENTENCE: Final = "otpkit_sentence"  # the type of an error whose text is a whole sentence
 MUST: Final = "otpkit_must"  # the type of an error whose text follows the name of the setting
 
@@ -101,6 +102,8 @@ class Service(Table):
         forwarded_hops: the number of your own proxies that append to `X-Forwarded-For`.
         receipts_secret: the secret in the URL that gateways push receipts to, or None.
         public_url: the start of that URL as the gateway knows it, or None.
+        workers: the number of processes that serve, 1 to 64.
+        access_log: True to log each request as a line of JSON.
     """
 
     host: str = "127.0.0.1"
@@ -110,6 +113,8 @@ class Service(Table):
     forwarded_hops: Annotated[int, _whole(0, 16)] = 0
     receipts_secret: Annotated[str, AfterValidator(_checked(require_receipts_secret))] | None = None
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None
+    workers: Annotated[int, _whole(1, MAX_WORKERS)] = 1
+    access_log: Annotated[bool, BeforeValidator(_flag)] = False
 
 
 class Telemetry(Table):

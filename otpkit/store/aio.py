@@ -129,6 +129,12 @@ class AsyncStore(Store):
         for binding in bindings:
             await binding.close()
 
+    def share_memory(self, earlier: AsyncStore) -> None:
+        """Use the data of an earlier store, if both are `memory://`. No call may have been made yet."""
+        if self._embedded is not None and earlier._embedded is not None:
+            self._embedded = earlier._embedded
+            self._client = self._open()
+
     def after_fork(self) -> None:
         """Replace the tasks, locks and connections inherited from the parent."""
         leave_to_parent(self._client, self._bindings)

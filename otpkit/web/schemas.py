@@ -511,6 +511,10 @@ class ProblemDocument(CommonProblem):
         examples=[["range"]],
     )
     errors: list[FieldError] = Field(default_factory=list, description="With `invalid_request`.")
+    request_id: str = Field(
+        "", description="The id of the request, as in the header X-Request-Id and in the service's log."
+    )
+    trace_id: str = Field("", description="The id of the request's trace, if the service exports traces.")
 
 
 Count = Annotated[int, Field(ge=0, examples=[12])]

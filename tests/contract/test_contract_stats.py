@@ -115,7 +115,7 @@ def test_a_gateway_that_limits_is_counted(rig: Rig, otp: Any) -> None:
 def test_cost_is_that_of_segments(rig: Rig) -> None:
     from otpkit import Template
 
-    long = Template("SMS_1", "otpkit", body="x" * 80 + "${code}")
+    long = Template("SMS_1", "otpkit", body="码" * 80 + "${code}")
     otp = rig.otp(template=long, prices={"*": "0.3 CNY"})
     otp.issue(PHONE)
     otp.verify(PHONE, rig.outbox[-1].code)

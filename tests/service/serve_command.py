@@ -22,6 +22,7 @@ class Slow(ThreadingHTTPServer):
     """A webhook that answers when the test allows it."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), SlowHandler)

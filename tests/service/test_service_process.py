@@ -79,9 +79,9 @@ def test_what_is_asked_is_never_printed(valkey_url: str, namespace: str, tmp_pat
         assert ended(process) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGPIPE"])
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGPIPE"])
 def test_a_signal_that_asks_for_no_end_ends_nothing(name: str, tmp_path: Path, webhook: Slow) -> None:
-    """Supervisors send these signals to reload settings or reopen logs. Neither is implemented yet."""
+    """Supervisors send these signals to reopen logs, which the service does not do."""
     with serving(config(tmp_path, "memory://", webhook)) as (process, url):
         for _ in range(3):
             process.send_signal(getattr(signal, name))
@@ -143,7 +143,9 @@ def test_a_port_that_is_taken_and_a_file_that_is_wrong_end_it(tmp_path: Path, we
 RUN = "import sys\nsys.modules[sys.argv.pop(1)] = None\nfrom otpkit.cli import main\nmain()\n"
 
 
-@pytest.mark.parametrize("library", ["starlette", "pydantic", "uvicorn", "prometheus_client", "httptools", "standardwebhooks"])
+@pytest.mark.parametrize(
+    "library", ["starlette", "pydantic", "uvicorn", "prometheus_client", "httptools", "standardwebhooks"]
+)
 def test_a_library_that_is_missing_is_named_with_its_extra(library: str, tmp_path: Path, webhook: Slow) -> None:
     file = config(tmp_path, "memory://", webhook)
     done = run("--config", str(file), start=("-c", RUN, library))

@@ -28,6 +28,16 @@ async def test_what_is_counted_meanwhile_is_written_after_the_pause(monkeypatch:
         assert found == [200, 1]
 
 
+async def test_what_is_counted_is_written_at_the_end() -> None:
+    """Other settings replace these before the pause is over."""
+    async with AsyncOTP("memory://", Outbox(), Template("SMS_1", "otpkit"), SECRET) as otp:
+        keys = RejectedKeys(otp)
+        for _ in range(10):
+            keys.count()
+        await keys.finish()
+        assert [entry.count for entry in (await otp.audit()).entries] == [10, 1]
+
+
 async def test_a_closed_library_is_no_error() -> None:
     otp = AsyncOTP("memory://", Outbox(), Template("SMS_1", "otpkit"), SECRET)
     await otp.close()

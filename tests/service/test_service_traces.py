@@ -72,6 +72,7 @@ def test_request_continues_the_callers_trace(tmp_path: Path, webhook: Slow, coll
         "http.request.method": "POST",
         "http.response.status_code": 201,
         "http.route": "/v1/challenges",
+        "otpkit.request_id": answer.headers["x-request-id"],
         "url.path": "/v1/challenges",
         "url.scheme": "http",
     }

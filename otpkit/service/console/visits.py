@@ -132,7 +132,7 @@ class Endpoint:
         if request.method in {"GET", "HEAD"} and chosen in languages():
             return _switched(visit, chosen)
         if session is not None:
-            request.scope.setdefault("state", {})[KNOWN] = True
+            request.scope.setdefault("state", {})[KNOWN] = session.operator.name
         elif self.needs:
             return self._signed_out(visit)
         if request.method == "POST":

@@ -136,7 +136,7 @@ class _Endpoint:
                 request,
                 "The signature by Standard Webhooks is missing or wrong, or its time is more than five minutes off.",
             )
-        request.scope.setdefault("state", {})[KNOWN] = True
+        request.scope.setdefault("state", {})[KNOWN] = hook.name
         asked = read_asked(body, hook.format)
         policy = self._otp.policy
         return await self._otp.send(

@@ -149,7 +149,7 @@ class _Access:
         if digest not in self._strong:
             require_strong(own[0][0].name, token.decode("utf-8", "replace"))
             self._strong.add(digest)
-        request.scope.setdefault("state", {})[KNOWN] = True
+        request.scope.setdefault("state", {})[KNOWN] = own[0][0].name
         if "service" not in request.path_params:
             raise TwilioError(NOT_FOUND, f"The requested resource was not found. {_SUPPORTED}")
         for pair in own:
