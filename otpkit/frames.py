@@ -17,7 +17,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 _CLEARED: Final = frozenset(
     {
         *("aiohttp", "asgiref", "contextlib", "django", "fastapi", "flask", "otpkit", "redis", "requests", "starlette"),
-        "urllib3",
+        *("rest_framework", "urllib3"),
     }
 )
 

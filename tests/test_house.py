@@ -93,6 +93,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "core.flows" in layer)
 # The modules that may import a library (a folder's name stands for all its modules), and those that must be lazy.
 LIBRARIES = {
     "aiohttp": {"transport.aio"},
+    "allauth": {"integrations.django.allauth", "integrations.django.checks"},
     "anyio": {"integrations.fastapi"},
     "apprise": {"transport.notifier"},
     "asgiref": {"integrations.django"},
@@ -110,12 +111,13 @@ LIBRARIES = {
     "opentelemetry": {"service.tracing", "telemetry.opentelemetry", "telemetry.spans"},
     "phonenumbers": {"phone"},
     "prometheus_client": {"service", "telemetry.prometheus"},
-    "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
+    "pydantic": {"integrations.fastapi", "service", "settings", "web.json_calls", "web.schemas"},
     "pydantic_core": {"service.openapi", "settings"},
     "pydantic_settings": {"settings"},
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},
+    "rest_framework": {"integrations.django.rest"},
     "rich": {"cli.output", "cli.simulate", "cli.stats"},
     "standardwebhooks": {"service"},
     "starlette": {
@@ -297,9 +299,12 @@ PRIVATE = {
     # Names of aiohttp's session, to prevent a repeated request, and of asyncio's transports, to close them without it.
     "transport.aio": {"_retry_connection", "_sock", "_ssl_protocol", "_transport"},
     # Django documents both.
+    "integrations.django.allauth": {"_default_manager"},
     "integrations.django.backends": {"_default_manager"},
     "integrations.django.checks": {"_meta"},
     "integrations.django.conf": {"_meta"},
+    # REST framework names its Django request so, and offers no other way to it.
+    "integrations.django.rest": {"_request"},
     "integrations.django.tables": {"_default_manager"},
     # Of FastAPI's routes, and of Starlette's requests, which keep what FastAPI has read.
     "integrations.fastapi.deferred": {"_body", "_embed_body_fields", "_form", "_json"},

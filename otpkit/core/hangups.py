@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 _COMMANDS = {"serve", "console"}
-_PROGRAMS = {"-m", "__main__.py", "otpkit", "otpkit.exe"}
+_PROGRAMS = {"otpkit", "otpkit.exe"}
 # Other signals that ask for no end. Their default ends a process too. Windows does not have them.
 _IGNORED = ("SIGUSR1", "SIGUSR2")
 
@@ -58,10 +58,17 @@ def _note(*_: object) -> None:
     _Arrived.value = True
 
 
-def _is_command(argv: list[str]) -> bool:
-    """Return True for the command line of a service. With `python -m otpkit`, it begins with `-m` during imports."""
-    return argv[1:2] != [] and argv[1] in _COMMANDS and os.path.basename(argv[0]) in _PROGRAMS
+def _is_command(argv: list[str], original: list[str]) -> bool:
+    """Return True for the command line of a service, with the arguments that Python got in front of them.
+
+    With `python -m otpkit`, `argv` begins with `-m` during imports, as it does with the modules of others.
+    """
+    if argv[1:2] == [] or argv[1] not in _COMMANDS:
+        return False
+    if argv[0] == "-m":
+        return original[-len(argv) - 1 :][:2] == ["-m", "otpkit"]
+    return os.path.basename(argv[0]) in _PROGRAMS
 
 
-if _is_command(sys.argv):
+if _is_command(sys.argv, sys.orig_argv):
     hold()

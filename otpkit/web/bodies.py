@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
+from typing import Final
+
+_CHUNK: Final = 65_536
 
 
 async def read_bounded(chunks: AsyncIterable[bytes], limit: int, *, drain: int | None = None) -> bytes | None:
@@ -23,4 +26,19 @@ async def read_bounded(chunks: AsyncIterable[bytes], limit: int, *, drain: int |
             kept.append(chunk)
         elif drain is not None and size > drain:
             break
+    return b"".join(kept) if size <= limit else None
+
+
+def read_bounded_from(read: Callable[[int], bytes], limit: int) -> bytes | None:
+    """Return a body, or None if it has more than `limit` bytes. The rest of a longer body is read and dropped.
+
+    Args:
+        read: a function that returns at most so many bytes, and b"" at the end, such as `stream.read`.
+        limit: the number of bytes to keep.
+    """
+    kept, size = [], 0
+    while chunk := read(_CHUNK):
+        size += len(chunk)
+        if size <= limit:
+            kept.append(chunk)
     return b"".join(kept) if size <= limit else None

@@ -20,13 +20,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from otpkit import Proof
+from otpkit import ConfigurationError, Proof
 from otpkit.errors import Language
 from otpkit.languages import languages
 from otpkit.web.visitors import preferred_language
 
 _KEY: Final = "otpkit"  # the session's key that holds the state of all purposes
 _OWN: Final = {"", "same-origin", "none"}  # "" is an old browser without the header, or no browser
+
+REPLAYED: Final = (
+    "The proof was redeemed by an earlier request with this Idempotency-Key.",
+    "Verify the phone again. An endpoint that returns the existing account may accept replays (replay=True).",
+)
+"""The problem and the remedy of a repeated redeem, where an integration does not accept it."""
 
 State: TypeAlias = MutableMapping[str, str]
 
@@ -113,6 +119,17 @@ def bind_of(state: State) -> str:
         state: the session's state of the purpose.
     """
     return state.setdefault("id", secrets.token_urlsafe(16))
+
+
+def require_bind(bind: str) -> str:
+    """Return the text from the application's own `bind=`.
+
+    Raises:
+        ConfigurationError: it is empty, so all visitors would share their challenges.
+    """
+    if not bind:
+        raise ConfigurationError("bind= returned an empty text.", "Return a text that only this visitor knows.")
+    return bind
 
 
 def take_proof(state: State, *, sec_fetch_site: str = "", cookie: str | None = None) -> str:

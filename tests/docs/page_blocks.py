@@ -32,7 +32,7 @@ NOT_RUN = {
     ("docs/start.md", ". .venv/bin/activate && pip install -e '.[demo,examples]'"): (
         "each of its lines is run by test_doc_commands.py"
     ),
-    ("", "pip install djangorestframework"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[rest,cli]'"): _INSTALLS,
     (
         "CONTRIBUTING.md",
         "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pre-commit install",
@@ -43,7 +43,7 @@ NOT_RUN = {
     ("CONTRIBUTING.md", ".venv/bin/python tests/api/snapshot.py --write"): (
         "it writes the file that tests/api compares with what the same program prints"
     ),
-    ("", "pip install django-allauth"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[allauth,cli]'"): _INSTALLS,
     (
         "docs/guides/leave-twilio-verify.md",
         'const client = require("twilio")("AC00000000000000000000000000000001", process.env.KEY);',

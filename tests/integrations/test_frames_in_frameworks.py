@@ -8,13 +8,18 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
+import flask
 import pytest
+from django.test import Client as DjangoClient
+from django.test import override_settings
 from django_site import Browser, hidden, site
 from served_apps import SECRET, TEMPLATE, fastapi_app, flask_app
 from support.frame_search import held
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Policy
 from otpkit.integrations.django.conf import get_otp
+from otpkit.integrations.django.rest import phone_urls
+from otpkit.integrations.flask import PhoneVerification
 from otpkit.testing import Outbox
 
 NUMBER = "13800138000"
@@ -148,3 +153,30 @@ def test_json_of_fastapi_shows_nothing(path: str, error: Exception) -> None:
     if path == "verifications":
         body["code"] = outbox[-1].code
     check(lambda body: client.post_json(f"/api/signup/{path}", body), refusing, error, outbox, body)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("path", ["challenges", "verifications"])
+def test_json_of_flask_shows_nothing(path: str, error: Exception) -> None:
+    outbox = Outbox()
+    with OTP("memory://", outbox, TEMPLATE, SECRET, policy=POLICY) as otp:
+        refusing, app, body = Refusing(otp), flask.Flask(__name__), {"phone": NUMBER}
+        app.secret_key, app.testing = SECRET, True
+        app.register_blueprint(PhoneVerification(app, otp).json_blueprint())
+        client = app.test_client()
+        client.post("/api/signup/challenges", json=body)
+        if path == "verifications":
+            body["code"] = outbox[-1].code
+        check(lambda body: client.post(f"/api/signup/{path}", json=body), refusing, error, outbox, body)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("path", ["challenges", "verifications"])
+def test_json_of_rest_framework_shows_nothing(path: str, error: Exception) -> None:
+    urls = type("urls", (), {"urlpatterns": phone_urls()})
+    with site(POLICY=POLICY) as live, override_settings(ROOT_URLCONF=urls):
+        refusing, client, body = Refusing(get_otp()), DjangoClient(), {"phone": NUMBER}
+        client.post("/challenges", body, "application/json")
+        if path == "verifications":
+            body["code"] = live.code
+        check(lambda body: client.post(f"/{path}", body, "application/json"), refusing, error, live.outbox, body)

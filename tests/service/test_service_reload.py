@@ -228,18 +228,29 @@ def test_hangup_during_the_start_is_a_reload(tmp_path: Path, webhook: Slow) -> N
         assert ended(process) == (0, "")
 
 
-def test_import_of_the_command_holds_hangups(tmp_path: Path) -> None:
-    """The import takes longest, so the signals are held before it. Other programs keep their own handlers."""
+HELD = "import signal; import otpkit; print(signal.getsignal(signal.SIGHUP) != signal.SIG_DFL)\n"
+
+
+@pytest.mark.parametrize(("command", "held"), [("serve", True), ("console", True), ("issue", False)])
+def test_import_of_the_command_holds_hangups(tmp_path: Path, command: str, held: bool) -> None:
+    """The import takes longest, so the signals are held before it."""
     program = tmp_path / "otpkit"
-    program.write_text(
-        "import signal, sys\n"
-        "import otpkit.core.hangups as hangups\n"
-        "print(signal.getsignal(signal.SIGHUP) != signal.SIG_DFL, hangups.take())\n",
-        encoding="utf-8",
+    program.write_text(HELD, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program), command], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{held}\n"
+
+
+@pytest.mark.parametrize("arguments", [["-m", "site_of_theirs", "serve"], ["-m", "site_of_theirs", "serve", "otpkit"]])
+def test_other_programs_keep_their_hangups(tmp_path: Path, arguments: list[str]) -> None:
+    """Whatever their command is."""
+    package = tmp_path / "site_of_theirs"
+    package.mkdir()
+    for name in ("__init__.py", "__main__.py"):
+        (package / name).write_text(HELD, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment()
     )
-    for arguments, held in ((["serve"], "True False"), (["issue"], "False False")):
-        done = subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == held
+    assert done.stdout == "False\nFalse\n"
 
 
 async def test_old_settings_are_freed(tmp_path: Path, webhook: Slow) -> None:

@@ -21,9 +21,11 @@ import traceback
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from otpkit import OTP, AsyncOTP, Policy, Template, WrongCodeError
@@ -332,8 +334,9 @@ def flask() -> None:
         visit(app.test_client(), "/signup", outbox, lambda page: page.get_data(as_text=True))
 
 
-def django() -> None:
-    """Accept a number and a code by the views, and run the system checks."""
+@cache
+def django_site() -> tuple[Outbox, Any]:
+    """Set up a Django site, which a process can do once, and return its outbox and its module of URLs."""
     import django as library
     from django.conf import settings
 
@@ -367,8 +370,15 @@ def django() -> None:
         USE_TZ=True,
     )
     library.setup()
-    from types import ModuleType
+    urls: Any = ModuleType("extras_urls")
+    urls.urlpatterns = []
+    sys.modules["extras_urls"] = urls
+    return outbox, urls
 
+
+def django() -> None:
+    """Accept a number and a code by the views, and run the system checks."""
+    outbox, urls = django_site()
     from django.core.management import call_command
     from django.http import HttpResponse
     from django.test import Client
@@ -376,14 +386,116 @@ def django() -> None:
 
     from otpkit.integrations.django.views import SignupView
 
-    urls: Any = ModuleType("extras_urls")
-    urls.urlpatterns = [
+    urls.urlpatterns += [
         path("signup", SignupView.as_view(success_url="/account")),
         path("account", lambda request: HttpResponse("account")),
     ]
-    sys.modules["extras_urls"] = urls
     call_command("check")
     visit(Client(), "/signup", outbox, lambda page: page.content.decode())
+
+
+def rest() -> None:
+    """Verify and redeem by the views of Django REST framework."""
+    outbox, _ = django_site()
+    from django.contrib.sessions.backends.signed_cookies import SessionStore
+    from django.test import RequestFactory
+
+    from otpkit.integrations.django.rest import phone_urls, redeem
+
+    views, session = {each.pattern._route: each.callback for each in phone_urls("rest")}, SessionStore()
+
+    def asked(path: str, body: Any, **headers: str) -> Any:
+        request = RequestFactory().post("/", json.dumps(body), "application/json", headers=headers)
+        request.session = session
+        return views[path](request) if path else redeem(request, "rest")
+
+    number = {"phone": "13900139000"}
+    assert asked("challenges", number).status_code == 202
+    answer = asked("verifications", number | {"code": outbox[-1].code})
+    assert answer.status_code == 200, answer.content
+    assert asked("", {}, **{"Phone-Proof": json.loads(answer.content)["token"]}).phone == "+8613900139000"
+
+
+ALLAUTH = """
+import re, sys
+import django
+from django.conf import settings
+
+settings.configure(
+    ACCOUNT_ADAPTER="otpkit.integrations.django.allauth.PhoneAdapter",
+    ACCOUNT_FORMS={"verify_phone": "otpkit.integrations.django.allauth.forms.VerifyPhoneForm"},
+    ACCOUNT_LOGIN_METHODS={"phone"},
+    ACCOUNT_LOGIN_BY_CODE_ENABLED=True,
+    ACCOUNT_SIGNUP_FIELDS=["phone*"],
+    ALLOWED_HOSTS=["testserver"],
+    AUTHENTICATION_BACKENDS=["allauth.account.auth_backends.AuthenticationBackend"],
+    AUTH_USER_MODEL="smoke_site.Member",
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=[
+        "smoke_site", "otpkit.integrations.django", "allauth", "allauth.account",
+        *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "messages", "sessions")),
+    ],
+    LOGIN_REDIRECT_URL="/",
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "allauth.account.middleware.AccountMiddleware",
+    ],
+    MIGRATION_MODULES=dict.fromkeys(("account", "auth", "contenttypes", "sessions")),
+    OTPKIT={"GATEWAY": "smoke_site.gateway"},
+    ROOT_URLCONF="smoke_site.urls",
+    SECRET_KEY="x" * 50,
+    TEMPLATES=[{
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }],
+)
+django.setup()
+from django.core.management import call_command
+from django.test import Client
+from smoke_site import gateway
+from smoke_site.models import Member
+
+call_command("check", stdout=sys.stderr)
+call_command("migrate", run_syncdb=True, verbosity=0)
+client = Client()
+answer = client.post("/accounts/signup/", {"phone": "13800138000"})
+assert answer.url == "/accounts/phone/verify/", answer.content
+answer = client.post(answer.url, {"code": gateway[-1].code})
+assert answer.url == "/", answer.content
+assert [(each.phone, each.phone_verified) for each in Member.objects.all()] == [("+8613800138000", True)]
+"""
+ALLAUTH_SITE = {
+    "__init__.py": "from otpkit.testing import Outbox\n\ngateway = Outbox()\n",
+    "models.py": "from django.contrib.auth.models import AbstractUser\nfrom django.db import models\n\n\n"
+    "class Member(AbstractUser):\n"
+    "    phone = models.CharField(max_length=16, unique=True, null=True)\n"
+    "    phone_verified = models.BooleanField(default=False)\n",
+    "urls.py": "from django.urls import include, path\n\nurlpatterns = [path('accounts/', include('allauth.urls'))]\n",
+}
+
+
+def allauth() -> None:
+    """Sign up on allauth's pages, in a process of its own: a process has one user model."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")} | {
+        "OTPKIT_REDIS_URL": "memory://",
+        "OTPKIT_SECRET": SECRET,
+        "OTPKIT_TEMPLATE_CODE": "SMS_1",
+        "OTPKIT_TEMPLATE_SIGN_NAME": "otpkit",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder) / "smoke_site"
+        site.mkdir()
+        for name, text in ALLAUTH_SITE.items():
+            (site / name).write_text(text, encoding="utf-8")
+        command = [sys.executable, "-c", ALLAUTH]
+        done = subprocess.run(
+            command, env=env | {"PYTHONPATH": folder}, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def visit(client: Any, url: str, outbox: Outbox, text: Callable[[Any], str]) -> None:
@@ -448,8 +560,8 @@ def service() -> None:
 CHECKS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
-        *(embedded, speed, intl, aiohttp, apprise, settings, cli, sandbox, demo, fastapi, flask, django, otel, otlp),
-        *(prometheus, service),
+        *(embedded, speed, intl, aiohttp, apprise, settings, cli, sandbox, demo, fastapi, flask, django, rest, allauth),
+        *(otel, otlp, prometheus, service),
     )
 } | {"json": json_schemas}
 

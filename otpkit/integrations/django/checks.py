@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -103,6 +105,44 @@ def check_staff(**_: Any) -> Iterator[CheckMessage]:
         text = "OTPKIT['LOGIN_STAFF'] lets an SMS alone log in staff and superusers."
         hint = "Remove it. Let them log in with a password and a second factor (OWASP ASVS 6.1.3, 6.3.4)."
         yield Warning(text, hint=hint, id="otpkit.W004")
+
+
+@register(Tags.security)
+def check_allauth(**_: Any) -> Iterator[CheckMessage]:
+    """Check the requirements of allauth's adapter.
+
+    E007: the user model can't hold a number with its state. W007: allauth's own limit is answered by status 500.
+    """
+    adapter = _allauth_adapter()
+    if adapter is None:
+        return
+    yield from _check_phone_field()
+    with suppress(ConfigurationError, FieldDoesNotExist):  # check_otp (E001) and _check_phone_field (E004) report it.
+        model, field = find_field(get_user_model(), user_phone_field())
+        if not field.null:
+            text = f"{model.__name__}.{field.name} can't be null, so a number that was not verified can't be given up."
+            yield Error(text, hint="Set null=True on the field.", id="otpkit.E007")
+        if not hasattr(model(), adapter.verified_field):
+            text = f"{model.__name__} has no field {adapter.verified_field!r} for whether the number is verified."
+            yield Error(text, hint="Add it as BooleanField(default=False).", id="otpkit.E007")
+    from allauth.account import app_settings
+
+    if app_settings.RATE_LIMITS.get("verify_phone"):
+        text = "allauth answers a sign-up at its own limit 'verify_phone' by status 500."
+        hint = 'Set ACCOUNT_RATE_LIMITS = {"verify_phone": None}. otpkit has the limits of a number.'
+        yield Warning(text, hint=hint, id="otpkit.W007")
+
+
+def _allauth_adapter() -> Any:
+    """Return the class of allauth's adapter if it is otpkit's, else None."""
+    if not apps.is_installed("allauth.account"):
+        return None
+    from allauth.account import app_settings
+
+    from otpkit.integrations.django.allauth import PhoneAdapterMixin
+
+    found = import_string(app_settings.ADAPTER)
+    return found if isinstance(found, type) and issubclass(found, PhoneAdapterMixin) else None
 
 
 def _check_purposes(purposes: Iterable[str]) -> Iterator[CheckMessage]:

@@ -16,7 +16,7 @@ from otpkit import ConfigurationError, Proof
 from otpkit.frames import without_locals
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
-from otpkit.web import DeviceCookie, ProofCookie, bind_of, cookie_name, fingerprint, take_proof, visit
+from otpkit.web import DeviceCookie, ProofCookie, State, bind_of, cookie_name, fingerprint, take_proof, visit
 from otpkit.web.fingerprints import Fields, is_form
 from otpkit.web.sessions import redeemed
 
@@ -47,10 +47,9 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
     """
     request.otpkit_purpose = purpose  # type: ignore[attr-defined]
     with visit(session_of(request), purpose) as state:
-        site, cookie = request.headers.get("Sec-Fetch-Site", ""), proof_cookie(request, purpose)
-        token = take_proof(state, sec_fetch_site=site, cookie=cookie)
+        token = kept_token(request, purpose, state)
         key = idempotency_key or None
-        asked = None if key is None else _fingerprint(request)
+        asked = None if key is None else fingerprint_of(request)
         return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=key, request=asked)
 
 
@@ -100,6 +99,12 @@ def leave_session(request: HttpRequest, *, with_content: bool = True) -> None:
         request.session.update(dict(old.items()) if with_content else redeemed(old))
 
 
+def kept_token(request: HttpRequest, purpose: str, state: State) -> str:
+    """Return the token that the session's state keeps, or "", and take it out of the state."""
+    site, cookie = request.headers.get("Sec-Fetch-Site", ""), proof_cookie(request, purpose)
+    return take_proof(state, sec_fetch_site=site, cookie=cookie)
+
+
 def proof_cookie(request: HttpRequest, purpose: str) -> str:
     """Return the value of the cookie that the kept proof is tied to, or "" if there is none."""
     return request.COOKIES.get(cookie_name(purpose), "")
@@ -119,7 +124,8 @@ def set_cookie(response: HttpResponse, cookie: ProofCookie | DeviceCookie) -> No
     )
 
 
-def _fingerprint(request: HttpRequest) -> str:
+def fingerprint_of(request: HttpRequest) -> str:
+    """Return the request's fingerprint for `OTP.redeem`. A body that was consumed as a stream is not part of it."""
     content: bytes | Fields = b""
     if request.method == "POST" and is_form(request.content_type or ""):
         files = [(name, cast("BinaryIO", file.file)) for name, each in request.FILES.lists() for file in each]

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from otpkit import AsyncOTP, Challenge, OTPError, fold, normalize
+from otpkit import AsyncOTP
 from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import with_body
-from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
-from otpkit.web import (
-    MAX_BODY,
-    MEDIA_TYPE,
-    CodeRefusedError,
-    Problem,
-    plain_problem,
-    presumed_challenge,
-    tells_of_number,
-)
+from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp
+from otpkit.web import MAX_BODY, MEDIA_TYPE, Problem, drive_async
 from otpkit.web.bodies import read_bounded
+from otpkit.web.json_calls import (
+    ANSWER_HEADERS,
+    ISSUE,
+    STATUS,
+    VERIFY,
+    Client,
+    JsonCalls,
+    calls_of,
+    malformed,
+    unreadable,
+    wrong_type,
+)
 from otpkit.web.schemas import (
     MEANINGS,
     CodeToSend,
@@ -32,9 +37,6 @@ from otpkit.web.schemas import (
     PhoneProof,
     PhoneToVerify,
 )
-
-_MAX_DETAIL = 300  # characters; the text may contain anything that the client sent
-
 
 _MEANINGS: Final = {
     **{status: MEANINGS[status] for status in (413, 415, 423, 429, 502, 503)},
@@ -61,19 +63,16 @@ class _Route(APIRoute):
 
         @without_locals
         async def answer(request: Request) -> Response:
-            if not _is_json(request):
-                detail = "Send the header Content-Type: application/json."
-                return _respond(plain_problem(415, "not_json", "Not JSON", detail))
+            if found := wrong_type(request.headers.get("content-type", "")):
+                return _respond(found)
             body = await read_bounded(request.stream(), MAX_BODY)
-            if body is None:
-                return _respond(plain_problem(413, "too_long", "Too long", f"Send at most {MAX_BODY} bytes."))
+            if found := unreadable(body):
+                return _respond(found)
             try:
-                response = await handle(with_body(request, body))
+                response = await handle(with_body(request, body or b""))
             except RequestValidationError as error:
-                wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-                detail = "; ".join(wrong)[:_MAX_DETAIL]
-                return _respond(plain_problem(422, "malformed_request", "The request can't be read", detail))
-            response.headers["Cache-Control"] = "no-store"  # The response holds a proof, or values that soon change.
+                return _respond(malformed(error.errors()))
+            response.headers.update(ANSWER_HEADERS)
             return response
 
         return answer
@@ -94,73 +93,33 @@ def json_router(
     """
     router = APIRouter(route_class=_Route, responses=PROBLEMS)
 
-    async def bound(given: str = Depends(bind)) -> str:
-        return require_bind(given)
+    def calls(otp: AsyncOTP) -> JsonCalls:
+        return JsonCalls(purpose, otp.policy, discreet)
 
-    @router.post("/challenges", status_code=202, responses=GUARD_PROBLEMS)
+    @router.post(ISSUE.path, status_code=ISSUE.status, responses=GUARD_PROBLEMS)
     async def issue(
-        body: CodeToSend, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+        body: CodeToSend, request: Request, otp: Otp, own: str = Depends(bind), key: Key = None
     ) -> PhoneChallenge:
         """Send a code. While one is live, send the same code again."""
-        ip, phone = address(request), _phone(body, otp)
-        known = await is_known(request, phone)
-        try:
-            challenge = await otp.issue(
-                phone,
-                purpose,
-                bind=own,
-                ip=ip,
-                idempotency_key=key,
-                device=body.device,
-                captcha=body.captcha,
-                known=known,
-                discreet=discreet,
-            )
-        except OTPError as error:
-            if not (discreet and tells_of_number(error)):
-                raise
-        return _live(presumed_challenge(phone, purpose, otp.policy) if discreet else challenge)
+        client = Client(bind=own, ip=address(request), known=partial(is_known, request))
+        return await drive_async(calls(otp).issue(body, client, key), otp)
 
-    async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
+    async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bind)) -> PhoneChallenge | None:
         """Return the live challenge that this client requested, or null."""
-        found = await otp.status(_phone(body, otp), purpose, bind=own, device=body.device)
-        return None if found is None else _live(found)
+        return await drive_async(calls(otp).status(body, Client(bind=own)), otp)
 
-    if not discreet:
-        router.post("/challenges/status")(status)
+    if STATUS in calls_of(discreet=discreet):
+        router.post(STATUS.path)(status)
 
-    @router.post("/verifications")
+    @router.post(VERIFY.path)
     async def verify(
-        body: CodeToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+        body: CodeToVerify, request: Request, otp: Otp, own: str = Depends(bind), key: Key = None
     ) -> PhoneProof:
         """Verify a code. A correct code is used up, a wrong one is counted."""
-        ip, phone = address(request), _phone(body, otp)
-        try:
-            proof = await otp.verify(
-                phone, fold(body.code), purpose, bind=own, ip=ip, idempotency_key=key, device=body.device
-            )
-        except OTPError as error:
-            if discreet and tells_of_number(error):
-                raise CodeRefusedError from None
-            raise
-        life = proof.expires_at - proof.verified_at
-        expires_in = int(life.total_seconds())
-        return PhoneProof(token=proof.token, phone=proof.phone, expires_in=expires_in, device=proof.device)
+        client = Client(bind=own, ip=address(request))
+        return await drive_async(calls(otp).verify(body, client, key), otp)
 
     return router
-
-
-def _phone(body: PhoneToVerify, otp: AsyncOTP) -> str:
-    region = otp.policy.default_region if body.region is None else body.region
-    return normalize(body.phone, region, regions=otp.policy.regions)
-
-
-def _live(challenge: Challenge) -> PhoneChallenge:
-    return PhoneChallenge.model_validate(challenge)
-
-
-def _is_json(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _respond(found: Problem) -> Response:

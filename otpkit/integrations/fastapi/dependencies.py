@@ -14,15 +14,12 @@ from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import fingerprint_of
 from otpkit.integrations.fastapi.deferred import Redeem, check_fields, defer
 from otpkit.web import State, bind_of, cookie_name, take_proof, visit
+from otpkit.web.sessions import REPLAYED, require_bind
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 Token = Annotated[str, Header(alias="Phone-Proof", description="The token of a verification.")]
 PURPOSE: Final = "otpkit.purpose"  # the key in the scope of a request that redeems
-_REPLAYED = (
-    "The proof was redeemed by an earlier request with this Idempotency-Key.",
-    "Verify the phone again. An endpoint that returns the existing account may use verified_phone(replay=True).",
-)
 
 
 async def get_otp(request: Request) -> AsyncOTP:
@@ -78,17 +75,6 @@ def session_bind(purpose: str) -> Callable[[Request], Awaitable[str]]:
         with visit(session_of(request), purpose) as state:
             return bind_of(state)
 
-    return bind
-
-
-def require_bind(bind: str) -> str:
-    """Return the text from the application's `bind=`.
-
-    Raises:
-        ConfigurationError: it is empty, so all visitors would share their challenges.
-    """
-    if not bind:
-        raise ConfigurationError("bind= returned an empty text.", "Return a text that only this visitor knows.")
     return bind
 
 
@@ -212,7 +198,7 @@ async def _redeem(redemption: _Redemption, token: str, bind: str) -> Proof:
     key, request = redemption.key, redemption.fingerprint
     proof = await redemption.otp.redeem(token, redemption.purpose, bind=bind, idempotency_key=key, request=request)
     if proof.replayed and not redemption.replay:
-        raise UsedTokenError(*_REPLAYED)
+        raise UsedTokenError(*REPLAYED)
     return proof
 
 

@@ -1,11 +1,14 @@
-"""Flask: an extension with pages, error handlers, and a call that redeems proofs. It needs the extra `flask`.
+"""Flask: an extension with pages, JSON calls, error handlers, and a call that redeems proofs.
+
+It needs the extra `flask`; the JSON calls also need the extra `json`.
 
 ::
 
     app = Flask(__name__)
     app.config.update(SECRET_KEY=…, SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")
     phones = PhoneVerification(app)  # reads the OTPKIT_… variables unless you pass an OTP
-    app.register_blueprint(phones.blueprint(next_url="/account"), url_prefix="/signup")
+    app.register_blueprint(phones.blueprint(next_url="/account"), url_prefix="/signup")  # for browsers
+    app.register_blueprint(phones.json_blueprint(), url_prefix="/api/signup")  # for single-page and mobile apps
 
 
     @app.post("/account")
@@ -60,6 +63,7 @@ from otpkit.web import (
     visit,
 )
 from otpkit.web.fingerprints import Fields, is_form
+from otpkit.web.sessions import require_bind
 
 try:
     from flask import Blueprint, Flask, Request, Response, current_app, g, redirect, request, session, url_for
@@ -75,6 +79,7 @@ _EXTENSION: Final = "otpkit"
 
 Verified = Callable[[Proof], ResponseReturnValue]
 Known = Callable[[Request, str], bool]
+Bind = Callable[[], str]
 
 
 def _installed() -> OTP:
@@ -212,8 +217,51 @@ class PhoneVerification:
 
         return blueprint
 
-    def redeem(self, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
-        """Redeem the proof that the session keeps. A proof can be redeemed only once. `proof.phone` is verified.
+    def json_blueprint(self, purpose: str = "signup", *, bind: Bind | None = None, discreet: bool = False) -> Blueprint:
+        """Return a blueprint with JSON calls for a purpose, for single-page and mobile apps. It needs the extra `json`.
+
+        Its default path is `/api/{purpose}`. The calls are those of the FastAPI integration:
+
+        - `POST /challenges` `{"phone"}` sends a code: 202 with its `delivery`, `expires_in`, `resend_in`, …
+        - `POST /challenges/status` `{"phone"}` returns the same for the live challenge, or null. It sends nothing.
+        - `POST /verifications` `{"phone", "code"}` returns a `token`. `redeem` reads it from `Phone-Proof`.
+
+        The last call also returns a `device` token. Keep it on the visitor's device, and send it as `device` with each
+        of these calls. `region` is the region of a phone without a country code. An `Idempotency-Key` makes the first
+        and the last call safe to repeat. With `OTP(guard=…)`, a call may get 403 `captcha_required` with the `provider`
+        and `parameters` of a captcha: show it, and repeat the call with its answer as `captcha`.
+
+        Other sites can't use the visitor's cookie here if it is `SameSite=Lax`: the calls read only `application/json`,
+        which browsers send to another site only if that site allows it (CORS). Do not allow credentials for foreign
+        origins. If you use Flask-WTF's `CSRFProtect`, exempt the blueprint.
+
+        Args:
+            purpose: the purpose of the codes. Never let the visitor choose it.
+            bind: a function that returns the text to tie the codes to, such as a device's id from
+                `flask.request.headers`. It must be a secret of the visitor, and never empty. None uses the session.
+            discreet: True to return the same answers to strangers, whatever was sent to a number or guessed for it; see
+                `otpkit.web.discreet`. Then there is no `POST /challenges/status`.
+
+        Returns:
+            The blueprint.
+
+        Raises:
+            ConfigurationError: pydantic is not installed.
+        """
+        from otpkit.integrations.flask.api import json_blueprint
+        from otpkit.web.json_calls import Client
+
+        def client() -> Client:
+            known = None if self._known is None else partial(self._known, request)
+            return Client(bind=_bind(purpose) if bind is None else bind(), ip=self._ip(), known=known)
+
+        blueprint = Blueprint(f"{_name(purpose)}_json", __name__, url_prefix=f"/api/{purpose}")
+        return json_blueprint(blueprint, purpose, current_otp, client, discreet=discreet)
+
+    def redeem(self, purpose: str = "signup", *, idempotency_key: str | None = None, bind: Bind | None = None) -> Proof:
+        """Redeem a proof. A proof can be redeemed only once. `proof.phone` is verified.
+
+        The token is read from the header `Phone-Proof`, else from the session, where the pages keep it.
 
         If a browser reports that another site's page caused the request (`Sec-Fetch-Site`), no proof is found. Protect
         your own form with a CSRF token too (Flask-WTF).
@@ -223,11 +271,12 @@ class PhoneVerification:
         created, create it. Put a unique constraint on the phone.
 
         Args:
-            purpose: the purpose passed to `blueprint`.
+            purpose: the purpose passed to `blueprint` or `json_blueprint`.
             idempotency_key: a text that identifies the form, such as a hidden field. If the form is sent twice, both
                 requests get the same proof. None and "" mean no key: then the second request raises `UsedTokenError`. A
                 request with the same key but another method, URL or body also raises `UsedTokenError` (the CSRF token
                 may differ).
+            bind: the function passed to `json_blueprint`. The token is then read from the header only.
 
         Returns:
             The proof.
@@ -238,20 +287,22 @@ class PhoneVerification:
             OTPError: what `OTP.redeem` raises.
         """
         g.otpkit_purpose = purpose  # for the error page, if the redeem fails
+        given, key = request.headers.get("Phone-Proof", ""), idempotency_key or None
+        asked = None if key is None else _fingerprint()
+        if bind is not None:
+            bound = require_bind(bind())
+            return current_otp.redeem(given, purpose, bind=bound, idempotency_key=key, request=asked)
         with visit(_session(), purpose) as state:
             site, cookie = request.headers.get("Sec-Fetch-Site", ""), _proof_cookie(purpose)
-            token = take_proof(state, sec_fetch_site=site, cookie=cookie)
-            key = idempotency_key or None
-            asked = None if key is None else _fingerprint()
+            token = given or take_proof(state, sec_fetch_site=site, cookie=cookie)
             proof = current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key, request=asked)
         _leave_session()
         return proof
 
     def _asked(self, purpose: str) -> Asked:
-        forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
         return Asked(
             url=request.script_root + request.path,
-            ip=client_ip(request.remote_addr, forwarded_for, self._hops),
+            ip=self._ip(),
             accept_language=request.headers.get("Accept-Language", ""),
             language=request.args.get("lang", ""),
             cookie=_proof_cookie(purpose),
@@ -260,6 +311,10 @@ class PhoneVerification:
             known=None if self._known is None else partial(self._known, request),
         )
 
+    def _ip(self) -> str | None:
+        forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
+        return client_ip(request.remote_addr, forwarded_for, self._hops)
+
 
 def _session() -> MutableMapping[str, Any]:
     if isinstance(session, NullSession):
@@ -267,6 +322,12 @@ def _session() -> MutableMapping[str, Any]:
             "Codes are tied to the session, but the session has no key.", 'Set app.config["SECRET_KEY"].'
         )
     return session
+
+
+def _bind(purpose: str) -> str:
+    """Return the text in the session that codes are tied to."""
+    with visit(_session(), purpose) as state:
+        return bind_of(state)
 
 
 def _leave_session() -> None:
