@@ -143,7 +143,9 @@ def test_a_port_that_is_taken_and_a_file_that_is_wrong_end_it(tmp_path: Path, we
 RUN = "import sys\nsys.modules[sys.argv.pop(1)] = None\nfrom otpkit.cli import main\nmain()\n"
 
 
-@pytest.mark.parametrize("library", ["starlette", "pydantic", "uvicorn", "prometheus_client", "httptools", "standardwebhooks"])
+@pytest.mark.parametrize(
+    "library", ["starlette", "pydantic", "uvicorn", "prometheus_client", "httptools", "standardwebhooks"]
+)
 def test_a_library_that_is_missing_is_named_with_its_extra(library: str, tmp_path: Path, webhook: Slow) -> None:
     file = config(tmp_path, "memory://", webhook)
     done = run("--config", str(file), start=("-c", RUN, library))
