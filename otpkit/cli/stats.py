@@ -83,6 +83,7 @@ def figures_row(figures: Figures) -> dict[str, object]:
     return {
         "sent": figures.sent,
         "uncertain": figures.uncertain,
+        "relayed": figures.relayed,
         "rejected": figures.rejected,
         "delivered": figures.delivered,
         "failed": figures.failed,
@@ -91,6 +92,7 @@ def figures_row(figures: Figures) -> dict[str, object]:
         "limited": dict(figures.limited),
         "guard": dict(figures.guard),
         "cost": f"{figures.cost:f}",
+        "relayed_cost": f"{figures.relayed_cost:f}",
         "conversion": figures.conversion,
         "cost_per_verified": None if each is None else f"{each:f}",
         "receipt_p50": figures.receipt_p50,
@@ -131,7 +133,8 @@ def _page(found: Stats, console: Console) -> Group:
 def _title(found: Stats) -> Text:
     total = found.total
     line = f"Since {found.since:%Y-%m-%d %H:%M}, until {found.until:%Y-%m-%d %H:%M:%S} UTC"
-    sums = f"{total.sent} sent, {total.verified} verified ({_share(total.conversion)})"
+    relayed = f" ({total.relayed} with codes of other systems)" if total.relayed else ""
+    sums = f"{total.sent} sent{relayed}, {total.verified} verified ({_share(total.conversion)})"
     if found.currency:
         each = total.cost_per_verified
         sums += f", {total.cost:f} {found.currency}"

@@ -8,7 +8,7 @@
 --   first                "hour day": no hour and no day is kept before these
 --   recent               the ids of the latest refused calls, to recognise a retry
 --
--- What is counted: a or u and a cost in millionths (accepted, uncertain), r(ejected), d and a bucket (delivered; see receive.lua),
+-- What is counted: a or u and a cost in millionths (accepted, uncertain), behind an o if another system keeps the code, r(ejected), d and a bucket (delivered; see receive.lua),
 -- f(ailed on its way), v(erified), w(rong code), l and a scope (limited), g and an outcome (the guard's decision).
 --
 -- A new counter is rare. It is listed, and then the counters of hours before are folded into their hours. More pairs than
