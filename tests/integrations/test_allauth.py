@@ -29,7 +29,7 @@ MODES = {"otpkit's codes": {}, "allauth's codes": OWN_CODES}
 CODE_SENT = "A verification code has been sent to"
 WAIT = "You can try again in"
 SIGN_UP, VERIFY = "/accounts/signup/", "/accounts/phone/verify/"
-CHANGE = "/accounts/phone/change/"
+CHANGE, REAUTHENTICATE = "/accounts/phone/change/", "/accounts/reauthenticate/code/"
 LOG_IN, CONFIRM = "/accounts/login/code/", "/accounts/login/code/confirm/"
 
 
@@ -217,9 +217,38 @@ def test_code_in_the_session_is_worth_nothing(project: Project, phone: str) -> N
     kept = visitor.get("/kept/").text
     code = project.codes(phone)[0]
     assert f'"{code}"' not in kept
-    allauths = re.findall(r'"code": "(\d+)"', kept)
-    assert len(allauths) == 1
-    assert "Incorrect code" in visitor.post(VERIFY, code=allauths[0]).text
+    (allauths,) = kept_codes(visitor)
+    assert "Incorrect code" in visitor.post(VERIFY, code=allauths).text
+    assert visitor.me() == {}
+
+
+def kept_codes(visitor: Visitor) -> list[str]:
+    """Return the codes that allauth keeps in the session. Visitors can read them if sessions are signed cookies."""
+    return re.findall(r'"code": "([^"]+)"', visitor.get("/kept/").text)
+
+
+def test_each_step_of_a_session_has_its_own_code(project: Project, phone: str) -> None:
+    """A step whose code otpkit sent accepts this code alone, also after another step has begun."""
+    visitor = signed_up(project, phone)
+    later(project)
+    new = f"+86{next(_numbers)}"
+    assert visitor.post(CHANGE, phone=new).url.endswith(VERIFY)
+    (kept,) = kept_codes(visitor)
+    assert visitor.post(REAUTHENTICATE, recipient=phone).url.endswith("/reauthenticate/code/confirm/")
+    visitor.post(VERIFY, code=kept)
+    assert visitor.me() == {"phone": phone, "verified": True}
+    visitor.post(VERIFY, code=project.codes(new)[0])
+    assert visitor.me() == {"phone": new, "verified": True}
+
+
+def test_refused_resend_makes_no_code_valid(project: Project) -> None:
+    """allauth makes another code before the message is refused, and the session may keep it."""
+    later(project)
+    visitor = Visitor(project, {"SESSION_SAVE_EVERY_REQUEST": True})
+    visitor.post(SIGN_UP, phone="13900050009")
+    assert WAIT in visitor.post(VERIFY, action="resend").text
+    (kept,) = kept_codes(visitor)
+    visitor.post(VERIFY, code=kept)
     assert visitor.me() == {}
 
 
