@@ -332,6 +332,9 @@ minutes = 15
         ({"secret": [], "key": "short"}, "at least 32"),
         ({"minutes": 0}, "whole number"),
         ({"scret": "x"}, "did you mean"),
+        ({"secret": 5}, "hooks.ids.secret must be a text, or a list of texts"),
+        ({"key_sha256": [5]}, "must be a text"),
+        ({"templates": ["x"]}, "hooks.ids.templates must be a table"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, fields: dict[str, Any], expected: str) -> None:
