@@ -175,6 +175,22 @@ def test_log_in_is_alike_for_any_number(project: Project, phone: str, settings: 
     assert seen[0] == seen[1]
 
 
+def test_resend_does_not_reveal_an_account(project: Project, phone: str) -> None:
+    """Neither the resend of a discreet sign-up does, nor a request for a login that says it is one."""
+    signed_up(project, phone)
+    unknown = f"+86{next(_numbers)}"
+    settings = {"ACCOUNT_ADAPTER": "allauth_project.urls.DiscreetAdapter"}
+    settings |= {"ACCOUNT_PHONE_VERIFICATION_SUPPORTS_CHANGE": False}  # allauth's page offers it to new numbers alone.
+    seen: list[list[str]] = []
+    for number in (phone, unknown):
+        visitor = Visitor(project, settings)
+        pages = [Visitor(project).post(LOG_IN, phone=number, action="resend") for _ in range(2)]
+        pages += [visitor.post(SIGN_UP, phone=number), visitor.post(VERIFY, action="resend")]
+        seen.append([re.sub(r'value="\w{64}"', "", each.text.replace(number, "phone")) for each in pages])
+        assert all(WAIT not in each for each in seen[-1])
+    assert seen[0] == seen[1]
+
+
 @pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
 def test_rejected_number_can_be_changed(project: Project, phone: str, settings: dict[str, Any]) -> None:
     """The page of the code explains the rejection."""

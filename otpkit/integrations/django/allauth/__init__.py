@@ -209,7 +209,7 @@ class PhoneAdapterMixin:
         is_again, is_signup = _is_resend(request), step == VERIFY and request.user.is_anonymous
         is_live = isinstance(error, RateLimitError) and error.challenge is not None
         is_hidden = (is_signup and self.discreet) or (step == LOGIN and account_settings.PREVENT_ENUMERATION)
-        if is_hidden and not is_again and not isinstance(error, StoreUnavailableError):
+        if is_hidden and not isinstance(error, StoreUnavailableError):
             setattr(request, _REFUSED, False)
             return
         text = error.message(language())
