@@ -17,6 +17,7 @@ from rich.text import Text
 
 from otpkit.cli.configured import configured
 from otpkit.cli.serving import AsJson, Config
+from otpkit.errors import StoreUnavailableError
 from otpkit.models import Figures, Stats
 
 _BAR: Final = 16
@@ -52,10 +53,15 @@ def stats(
         if not watch:
             console.print(_page(otp.stats(hours), console))
             return
-        with Live(_page(otp.stats(hours), console), console=console, auto_refresh=False, screen=True) as live:
+        page = _page(otp.stats(hours), console)
+        with Live(page, console=console, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(_EVERY_S)
-                live.update(_page(otp.stats(hours), console), refresh=True)
+                try:
+                    shown = page = _page(otp.stats(hours), console)
+                except StoreUnavailableError as error:  # Watch on: keep what is known, and say that it is old.
+                    shown = Group(Text(error.problem, "red"), page)
+                live.update(shown, refresh=True)
 
 
 def stats_row(found: Stats) -> dict[str, object]:

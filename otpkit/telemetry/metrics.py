@@ -61,7 +61,7 @@ METRICS: Final = _metrics(
     Metric("otpkit_issued", "Codes that were issued, by delivery.", LABELS),
     Metric("otpkit_resent", "Live codes that were sent again, by delivery.", LABELS),
     Metric("otpkit_replayed", "Calls whose answer an idempotency key found.", _DECISION),
-    Metric("otpkit_verified", "Codes that were verified.", ("region", "purpose")),
+    Metric("otpkit_verified", "Codes that were verified.", ("region", "gateway", "purpose")),
     Metric("otpkit_redeemed", "Proofs that were redeemed.", ("region", "purpose")),
     Metric("otpkit_refused", "Calls that raised an error, by its code.", ("region", "gateway", "purpose", "outcome")),
     Metric("otpkit_store_unavailable", "Calls that failed because Redis did not answer.", ("purpose",)),

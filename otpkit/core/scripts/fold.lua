@@ -108,7 +108,8 @@ local function fold(figure, ms, number)
       local name = string.format('h%.0f', old)
       redis.pcall('HDEL', KEYS[STATS_KEY], name)
     end
-    local last_day = min(today - DAYS, first_day + AT_ONCE - 1)
+    -- The last 400 days begin within a day, which is read as a whole.
+    local last_day = min(today - DAYS - 1, first_day + AT_ONCE - 1)
     for day = first_day, last_day do
       local name = string.format('d%.0f', day)
       redis.pcall('HDEL', KEYS[STATS_KEY], name)
