@@ -257,6 +257,20 @@ def test_each_step_of_a_session_has_its_own_code(project: Project, phone: str) -
     assert visitor.me() == {"phone": new, "verified": True}
 
 
+def test_code_of_an_email_is_allauths(project: Project, phone: str) -> None:
+    """otpkit's form for a login leaves it to allauth."""
+    settings = {"ACCOUNT_LOGIN_METHODS": ["phone", "email"], "ACCOUNT_SIGNUP_FIELDS": ["email*", "phone*"]}
+    visitor = Visitor(project, settings)
+    visitor.post(SIGN_UP, phone=phone, email="ada@example.com")
+    visitor.post(VERIFY, code=project.codes(phone)[0])
+    again = Visitor(project, settings)
+    again.post(LOG_IN, email="ada@example.com")
+    (code,) = kept_codes(again)
+    assert "Incorrect code" in again.post(CONFIRM, code=other_than(f"{code}0")).text
+    again.post(CONFIRM, code=code)
+    assert again.me() == {"phone": phone, "verified": True}
+
+
 def test_refused_resend_makes_no_code_valid(project: Project) -> None:
     """allauth makes another code before the message is refused, and the session may keep it."""
     later(project)
