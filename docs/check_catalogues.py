@@ -31,6 +31,7 @@ TRANSLATED = (
     "gateways/tencent",
     "operating/console",
     "operating/deploy",
+    "operating/figures",
     "operating/monitoring",
     "operating/production",
     "operating/privacy",

@@ -246,17 +246,19 @@ class Figures:
     """What happened in a span of time: messages, verifications, refusals and cost.
 
     `sent` counts messages that a gateway accepted or may have sent, `uncertain` those of them that it may have sent,
-    and `rejected` those that a gateway certainly did not send. `delivered` and `failed` count receipts. `verified`
-    counts verified challenges, `wrong_codes` wrong codes; the gateway of both is that of the challenge's latest
-    message. `limited` counts refused calls by the scope of the limit, or `budget`, `gateway` or `blocked`. `guard`
-    counts the guard's decisions by outcome: `captcha`, `refused` or `observed`. `cost` is what the sent messages cost
-    by `OTP(prices=…)`. `receipt_p50` and `receipt_p95` are the seconds from a send to its receipt that half, and 95 %,
-    of the delivered messages took at most; None without receipts. Times from a quarter of a second to 18 hours are at
-    most 12.5 % off.
+    `relayed` those of them whose code another system keeps (see `OTP.send`), and `rejected` those that a gateway
+    certainly did not send. `delivered` and `failed` count receipts. `verified` counts verified challenges,
+    `wrong_codes` wrong codes; the gateway of both is that of the challenge's latest message. `limited` counts refused
+    calls by the scope of the limit, or `budget`, `gateway` or `blocked`. `guard` counts the guard's decisions by
+    outcome: `captcha`, `refused` or `observed`. `cost` is what the sent messages cost by `OTP(prices=…)`, and
+    `relayed_cost` the part of the relayed ones. `receipt_p50` and `receipt_p95` are the seconds from a send to its
+    receipt that half, and 95 %, of the delivered messages took at most; None without receipts. Times from a quarter of
+    a second to 18 hours are at most 12.5 % off.
     """
 
     sent: int = 0
     uncertain: int = 0
+    relayed: int = 0
     rejected: int = 0
     delivered: int = 0
     failed: int = 0
@@ -265,18 +267,20 @@ class Figures:
     limited: Mapping[str, int] = field(default_factory=dict)
     guard: Mapping[str, int] = field(default_factory=dict)
     cost: Decimal = Decimal(0)
+    relayed_cost: Decimal = Decimal(0)
     receipt_p50: float | None = None
     receipt_p95: float | None = None
 
     @property
     def conversion(self) -> float | None:
-        """Verified challenges for each sent message; None if none was sent."""
-        return self.verified / self.sent if self.sent else None
+        """Verified challenges for each sent message that is not relayed; None if there is no such message."""
+        own = self.sent - self.relayed
+        return self.verified / own if own else None
 
     @property
     def cost_per_verified(self) -> Decimal | None:
-        """The cost for each verified challenge, to a millionth; None if none was verified."""
-        return round(self.cost / self.verified, 6).normalize() if self.verified else None
+        """The cost for each verified challenge, to a millionth, without relayed messages; None if none was verified."""
+        return round((self.cost - self.relayed_cost) / self.verified, 6).normalize() if self.verified else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

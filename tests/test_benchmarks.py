@@ -16,7 +16,7 @@ SECTIONS = {
     "tasks": ["verify / bare call, 8 tasks", "issue / bare call, 64 tasks"],
     "cluster": ["verify on a cluster / on one server, time", "issue on a cluster / on one server, time"],
     "tails": ["verify, 1 thread, 0 ms away: p50, p99, p99.9", "issue, 64 tasks, 5 ms away: p50, p99, p99.9"],
-    "memory": ["memory of a phone with a live challenge"],
+    "memory": ["memory of a phone with a live challenge", "memory of the figures"],
     "crowd": ["verify among 2,000 challenges / among 1,000"],
     "beside": ["verify / hand-written verify", "issue / hand-written issue"],
     "races": ["50 issues at once: messages, threads", "hand-written: 200 wrong at once: compared, 8 processes"],

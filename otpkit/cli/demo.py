@@ -41,6 +41,8 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "US": "(201) 555-0123",
 }
 
+PRICES: Final[Mapping[str, str]] = {"CN": "0.045 CNY", "*": "0.4 CNY"}
+
 
 class DemoError(OTPError):
     """Raised when a step of the demo has an unexpected result."""
@@ -71,7 +73,8 @@ def page_otps(gateway: Address, **options: Any) -> dict[Language, AsyncOTP]:
     server, shared = library.FakeServer(), settings(gateway)
     twilio = Twilio("ACsandbox", "sandbox-secret", sender="+15005550006", base_url=gateway.base_url)
     gateways: dict[str, Gateway] = {region: shared["gateway"] if region == "CN" else twilio for region in regions}
-    shared |= {"gateway": gateways, "policy": Policy(regions=regions), "guard": Guard("enforce")} | options
+    shared |= {"gateway": gateways, "policy": Policy(regions=regions), "guard": Guard("enforce"), "prices": PRICES}
+    shared |= options
     return {
         language: AsyncOTP(**shared | {"redis": library.FakeAsyncRedis(server=server), "template": template})
         for language, template in TEMPLATES.items()

@@ -37,6 +37,7 @@ PATH: Final = "/signup"
 PHONE_PATH: Final = f"{PATH}/phone"
 ACCOUNT_PATH: Final = f"{PATH}/account"
 ATTACK_PATH: Final = f"{PATH}/attack"
+FIGURES_PATH: Final = f"{PATH}/figures"
 PURPOSE: Final = "signup"
 MAX_NAME: Final = 40  # characters
 
@@ -60,6 +61,7 @@ class DemoSite:
     def __init__(self, attack: Attack | None = None) -> None:
         self.attack = attack or Attack()
         self._app: ASGIApp | None = None
+        self._otp: AsyncOTP | None = None
 
     def connect(self, otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> None:
         """Serve the pages.
@@ -68,12 +70,17 @@ class DemoSite:
             otps: an `AsyncOTP` for each language, which sends through this sandbox. The caller closes them.
             examples: an example of a number by region code.
         """
+        self._otp = otps[DEFAULT]
         self._app = create_app(otps, examples, self.attack)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, for `serve(…, extra_routes=…)`."""
-        # The attack's route is outside the application: a response with an old session would undo a visitor's step.
-        return [Route(ATTACK_PATH, self._control, methods=["GET", "POST"]), Mount("", app=self)]
+        # What the page polls is outside the application: a response with an old session would undo a visitor's step.
+        return [
+            Route(ATTACK_PATH, self._control, methods=["GET", "POST"]),
+            Route(FIGURES_PATH, self._figures),
+            Mount("", app=self),
+        ]
 
     async def _control(self, request: Request) -> Response:
         """Start or stop the attack (POST), or return its progress as JSON (GET)."""
@@ -91,11 +98,21 @@ class DemoSite:
             attack.start(Address(*request.scope["server"]).base_url + PHONE_PATH)
         return _go(PATH)
 
+    async def _figures(self, request: Request) -> Response:
+        """Return the figures of the last 24 hours as JSON."""
+        if self._otp is None:
+            raise _unconnected()
+        return JSONResponse(await shown_figures(self._otp), headers={"cache-control": "no-store"})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
-            raise ConfigurationError("The demo has no OTP yet.", "Call connect(…) before the first request.")
+            raise _unconnected()
         await self._app(self.attack.mark(scope), receive, send)
+
+
+def _unconnected() -> ConfigurationError:
+    return ConfigurationError("The demo has no OTP yet.", "Call connect(…) before the first request.")
 
 
 def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str], attack: Attack) -> FastAPI:
@@ -113,6 +130,7 @@ def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str], a
 
     app = FastAPI(openapi_url=None)
     app.state.attack = attack
+    app.state.otp = otps[DEFAULT]
     app.add_middleware(SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="otpkit_demo")
     app.dependency_overrides[get_otp] = in_language
     phones = PhoneVerification(otps[DEFAULT])
@@ -131,6 +149,18 @@ def attack_progress(attack: Attack, language: Language) -> dict[str, object]:
     t = texts(language)["demo"]["attack"]
     is_running, counts = attack.is_running, asdict(attack.counts)
     return {"is_running": is_running, "counts": counts, "text": t["phases"][attack.phase]}
+
+
+async def shown_figures(otp: AsyncOTP) -> dict[str, str]:
+    """Return the figures of the last 24 hours as the page shows them: messages, verified codes, conversion and cost."""
+    stats = await otp.stats(hours=24)
+    total = stats.total
+    return {
+        "sent": str(total.sent),
+        "verified": str(total.verified),
+        "conversion": "–" if total.conversion is None else f"{100 * total.conversion:.0f}%",
+        "cost": f"{total.cost:f} {stats.currency}",
+    }
 
 
 async def _show_both(request: Request) -> Response:
@@ -154,6 +184,8 @@ async def _show_both(request: Request) -> Response:
         attack_path=ATTACK_PATH,
         token=attack.token,
         progress=attack_progress(attack, language),
+        figures_path=FIGURES_PATH,
+        figures=await shown_figures(request.app.state.otp),
     )
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from otpkit.cli.configured import configured
 from otpkit.cli.serving import AsJson, Config
+from otpkit.errors import StoreUnavailableError
 from otpkit.models import Figures, Stats
 
 _BAR: Final = 16
@@ -52,10 +53,15 @@ def stats(
         if not watch:
             console.print(_page(otp.stats(hours), console))
             return
-        with Live(_page(otp.stats(hours), console), console=console, auto_refresh=False, screen=True) as live:
+        page = _page(otp.stats(hours), console)
+        with Live(page, console=console, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(_EVERY_S)
-                live.update(_page(otp.stats(hours), console), refresh=True)
+                try:
+                    shown = page = _page(otp.stats(hours), console)
+                except StoreUnavailableError as error:  # Watch on: keep what is known, and say that it is old.
+                    shown = Group(Text(error.problem, "red"), page)
+                live.update(shown, refresh=True)
 
 
 def stats_row(found: Stats) -> dict[str, object]:
@@ -77,6 +83,7 @@ def figures_row(figures: Figures) -> dict[str, object]:
     return {
         "sent": figures.sent,
         "uncertain": figures.uncertain,
+        "relayed": figures.relayed,
         "rejected": figures.rejected,
         "delivered": figures.delivered,
         "failed": figures.failed,
@@ -85,6 +92,7 @@ def figures_row(figures: Figures) -> dict[str, object]:
         "limited": dict(figures.limited),
         "guard": dict(figures.guard),
         "cost": f"{figures.cost:f}",
+        "relayed_cost": f"{figures.relayed_cost:f}",
         "conversion": figures.conversion,
         "cost_per_verified": None if each is None else f"{each:f}",
         "receipt_p50": figures.receipt_p50,
@@ -125,7 +133,8 @@ def _page(found: Stats, console: Console) -> Group:
 def _title(found: Stats) -> Text:
     total = found.total
     line = f"Since {found.since:%Y-%m-%d %H:%M}, until {found.until:%Y-%m-%d %H:%M:%S} UTC"
-    sums = f"{total.sent} sent, {total.verified} verified ({_share(total.conversion)})"
+    relayed = f" ({total.relayed} with codes of other systems)" if total.relayed else ""
+    sums = f"{total.sent} sent{relayed}, {total.verified} verified ({_share(total.conversion)})"
     if found.currency:
         each = total.cost_per_verified
         sums += f", {total.cost:f} {found.currency}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -94,6 +95,7 @@ def stats(config: Config, hours: object) -> Flow[Stats]:
 
 
 OTHER_NAME: Final = "other"
+_MESSAGE: Final = re.compile(r"(o?)([au])([0-9]+)")
 _COUNTS: Final[Mapping[str, str]] = {"r": "rejected", "f": "failed", "v": "verified", "w": "wrong_codes"}
 
 
@@ -101,19 +103,23 @@ class _Sum:
     """The sum of counters."""
 
     def __init__(self) -> None:
-        self._counts = dict.fromkeys(("sent", "uncertain", "delivered", *_COUNTS.values()), 0)
+        self._counts = dict.fromkeys(("sent", "uncertain", "relayed", "delivered", *_COUNTS.values()), 0)
         self._limited: dict[str, int] = {}
         self._guard: dict[str, int] = {}
         self._micros = 0
+        self._relayed_micros = 0
         self._buckets: dict[int, int] = {}
 
     def add(self, counter: Counter) -> None:
         """Add a counter. One of another kind is of a later version, and is skipped."""
         kind, rest, count = counter.what[:1], counter.what[1:], counter.number
-        if kind in {"a", "u"} and rest.isdigit():
+        if message := _MESSAGE.fullmatch(counter.what):
+            is_relayed, outcome, micros = message[1] == "o", message[2], int(message[3])
             self._counts["sent"] += count
-            self._counts["uncertain"] += count if kind == "u" else 0
-            self._micros += count * int(rest)
+            self._counts["uncertain"] += count if outcome == "u" else 0
+            self._counts["relayed"] += count if is_relayed else 0
+            self._micros += count * micros
+            self._relayed_micros += count * micros if is_relayed else 0
         elif kind == "d" and rest.isdigit():
             self._counts["delivered"] += count
             self._buckets[int(rest)] = self._buckets.get(int(rest), 0) + count
@@ -130,6 +136,7 @@ class _Sum:
             limited=dict(sorted(self._limited.items())),
             guard=dict(sorted(self._guard.items())),
             cost=decimal_of(self._micros),
+            relayed_cost=decimal_of(self._relayed_micros),
             receipt_p50=_quantile(self._buckets, 0.50),
             receipt_p95=_quantile(self._buckets, 0.95),
         )

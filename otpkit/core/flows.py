@@ -191,6 +191,7 @@ class Flows:
                     # Without a key, only this call has the operation id. A repeat is then its own retry.
                     report.replayed = is_keyed and proved.repeated
                     report.now_ms = 0 if proved.repeated else proved.issued_ms
+                    report.gateway = subject.served_by(proved.figure.gateway, fixed=proved.fixed)[0]
                 if charges:
                     yield from refund(config, charges)
                 if proved.fixed and not proved.repeated:
@@ -200,8 +201,8 @@ class Flows:
                         yield from run_together(
                             move_verified(config, config.protection, subject.phone, subject.region, ip, proved.moves)
                         )
-                if proved.figure and not (is_keyed and proved.repeated):
-                    yield from add(config, op, (proved.figure,))
+                if proved.figure.counts and not (is_keyed and proved.repeated):
+                    yield from add(config, op, (proved.figure.counts,))
                 return config.signer.proof(
                     encode_id(op),
                     subject.phone,
@@ -220,8 +221,8 @@ class Flows:
                 if wrong.moves and config.protection is not None:
                     with suppress(OTPError):
                         yield from run_together(count_guesses(config, config.protection, subject.region, wrong.moves))
-                if wrong.figure and not (is_keyed and is_repeated):
-                    yield from add(config, op, (wrong.figure,))
+                if wrong.figure.counts and not (is_keyed and is_repeated):
+                    yield from add(config, op, (wrong.figure.counts,))
                 raise WrongCodeError(*_wrong(left), attempts_left=left)
             case Limited() as hit:
                 if report is not None:

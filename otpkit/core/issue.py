@@ -104,6 +104,8 @@ class Issue:
     """True if the circuit of the gateway that served was open."""
     kind = b"issue"
     """The kind of the idempotency keys."""
+    is_relayed = False
+    """True for a code that another system keeps."""
 
     def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
         self.config = config
@@ -484,10 +486,11 @@ class Issue:
     def _sent(self, member: Member, receipt: Receipt) -> list[str]:
         """Return what is counted of a message that `member` has or may have, and of the other gateways' answers."""
         region, report = self.subject.region, self.report
-        figures = [f" {region} {member.name} {receipt.outcome[0]}{self._micros(member)}"]
+        other_system = "o" if self.is_relayed else ""
+        figures = [f" {region} {member.name} {other_system}{receipt.outcome[0]}{self._micros(member)}"]
         if len(report.served) > 1 or report.rejected:
             others = [other for other in self.candidates if other.name in report.served and other is not member]
-            figures += [f" {region} {other.name} u{self._micros(other)}" for other in others]
+            figures += [f" {region} {other.name} {other_system}u{self._micros(other)}" for other in others]
             figures += self._rejected()
         return figures
 

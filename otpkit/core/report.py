@@ -60,13 +60,14 @@ class Report:
     `operation` is the name of the call, `operation_id` the id of its send, verification or redemption. `now_ms` is the
     time of the server's latest reply. `served` are the gateways that have the message or may have it, `rejected` those
     that certainly don't have it. `replayed` is True if an idempotency key found the answer of an earlier call, `resent`
-    if the code is that of an earlier message.
+    if the code is that of an earlier message. `gateway` is that of a verified challenge's latest message.
     """
 
     # Class attributes, not slots: most calls set one or two, and every call makes a report.
     operation_id = b""
     now_ms = 0
     channel = ""
+    gateway = ""
     served: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     replayed = False
@@ -105,7 +106,7 @@ class Report:
             )
         if isinstance(result, Sent):
             return self.event(name, result.delivery, result.gateway, gateway=result.gateway, duration_ms=duration_ms)
-        return _Draft(self, name, "", "", "", "", "", duration_ms, (), None, "")  # type: ignore[return-value]
+        return _Draft(self, name, "", "", self.gateway, "", "", duration_ms, (), None, "")  # type: ignore[return-value]
 
     def refused(self, error: OTPError, duration_ms: int) -> Event:
         """Return the event of a call that raised `error` after `duration_ms` milliseconds."""

@@ -52,6 +52,7 @@ class _Handover(Issue):
     """A call of `issue` whose code was passed in."""
 
     kind = b"send"
+    is_relayed = True
 
     def __init__(
         self, config: Config, subject: SentSubject, report: Report, request: IssueRequest, code: str, minutes: int

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.audit import count_event
 from otpkit.core.config import Config
+from otpkit.core.figures import add_refusal
 from otpkit.core.report import Report
 from otpkit.core.scripts.guard import Answer
 from otpkit.core.scripts.parse import Raw
@@ -278,6 +279,7 @@ class Screening:
                 return
             yield from self._tell("guard", "refused", reasons)
             yield from count_event(self._config, "guard_refused", phone_id=self._subject.phone_id, scope="risk")
+            yield from add_refusal(self._config, self._report.operation_id, self._subject.region, "grefused")
             raise RefusedError(
                 "Guard.risk refused the send. Nothing was sent.", "Look at the reasons of the event.", reasons=reasons
             )

@@ -53,6 +53,7 @@ _EXPECTED: Final = {
     "string_type": "must be a text",
     "list_type": 'must be a list, such as ["signup"]',
     "model_type": "must be a table",
+    "dict_type": "must be a table",
     "bool_type": "must be true or false",
 }
 _BY_NAME: Final[Mapping[str, type[Table]]] = {

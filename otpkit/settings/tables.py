@@ -59,6 +59,8 @@ def _log(value: object) -> str | None:
 
 def _several(value: object) -> object:
     """Return a list of one text, if it is one."""
+    if not isinstance(value, str | list):
+        raise PydanticCustomError(MUST, "must be a text, or a list of texts")
     return [value] if isinstance(value, str) else value
 
 

@@ -55,13 +55,14 @@ def _metrics(*metrics: Metric) -> Mapping[str, Metric]:
 
 METRICS: Final = _metrics(
     Metric("otpkit_sent", "Messages that gateways were given, by outcome.", LABELS),
+    Metric("otpkit_relayed", "Those messages whose code another system keeps, by outcome.", LABELS),
     Metric("otpkit_segments", "SMS that the accepted and uncertain messages took.", _MESSAGE),
     Metric("otpkit_cost", "Price of the accepted and uncertain messages, in the currency of the prices.", _MESSAGE),
     Metric("otpkit_gateway_seconds", "Seconds that a gateway took for a message.", _FAILURE, SECONDS),
     Metric("otpkit_issued", "Codes that were issued, by delivery.", LABELS),
     Metric("otpkit_resent", "Live codes that were sent again, by delivery.", LABELS),
     Metric("otpkit_replayed", "Calls whose answer an idempotency key found.", _DECISION),
-    Metric("otpkit_verified", "Codes that were verified.", ("region", "purpose")),
+    Metric("otpkit_verified", "Codes that were verified.", ("region", "gateway", "purpose")),
     Metric("otpkit_redeemed", "Proofs that were redeemed.", ("region", "purpose")),
     Metric("otpkit_refused", "Calls that raised an error, by its code.", ("region", "gateway", "purpose", "outcome")),
     Metric("otpkit_store_unavailable", "Calls that failed because Redis did not answer.", ("purpose",)),
@@ -103,6 +104,10 @@ def _one(_: Event) -> float:
     return 1
 
 
+def _relayed(event: Event) -> float:
+    return event.operation == "send"  # 0 begins a time series too, so that the difference to all messages has one.
+
+
 def _seconds(event: Event) -> float | None:
     return None if event.duration_ms is None else event.duration_ms / 1000
 
@@ -131,6 +136,7 @@ def _rule(
 _BY_NAME: Final[Mapping[str, tuple[Rule, ...]]] = {
     "sent": (
         _rule("sent"),
+        _rule("relayed", _relayed),
         _rule("segments", _segments),
         _rule("cost", _price),
         _rule("gateway_seconds", _seconds),

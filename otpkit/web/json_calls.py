@@ -8,6 +8,7 @@ handler answers them by `refusal`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
@@ -31,6 +32,7 @@ ANSWER_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 """The headers of an answer, which holds a proof, or values that soon change."""
 MAX_KEY: Final = 200  # The longest Idempotency-Key, in characters.
 _MAX_DETAIL: Final = 300  # In characters. The text may contain anything that the client sent.
+_NAME: Final = re.compile(r"[A-Za-z_-]{1,32}")  # Only such names are repeated in errors.
 _KEY: Final = TypeAdapter[str](Annotated[str, Field(min_length=1, max_length=MAX_KEY)])
 
 Known: TypeAlias = Callable[[str], bool | Awaitable[bool]]
@@ -222,8 +224,13 @@ def malformed(errors: Iterable[Mapping[str, Any]]) -> Problem:
     Args:
         errors: the errors as pydantic lists them, with `loc` and `msg`. None repeats the client's input.
     """
-    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors)[:_MAX_DETAIL]
+    detail = "; ".join(f"{'.'.join(map(_part, each['loc']))}: {each['msg']}" for each in errors)[:_MAX_DETAIL]
     return plain_problem(422, "malformed_request", "The request can't be read", detail)
+
+
+def _part(part: str | int) -> str:
+    """Return a part of a field's place. The name of an unknown field is the client's, and may be a phone or a code."""
+    return str(part) if isinstance(part, int) or _NAME.fullmatch(part) else "*"
 
 
 def _validated(model: type[B], content: bytes, key: str | None) -> tuple[B | None, list[Mapping[str, Any]]]:

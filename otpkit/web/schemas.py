@@ -532,6 +532,7 @@ class FiguresAnswer(ResponseModel):
 
     sent: Count = Field(description="Messages that a gateway accepted or may have sent.")
     uncertain: Count = Field(description="Those of them that it may have sent.")
+    relayed: Count = Field(description="Those of them whose code another system keeps.")
     rejected: Count = Field(description="Messages that a gateway certainly did not send.")
     delivered: Count
     failed: Count
@@ -540,8 +541,11 @@ class FiguresAnswer(ResponseModel):
     limited: Counts = Field(description="Refused calls by the scope of a limit, `budget`, `gateway` or `blocked`.")
     guard: Counts = Field(description="Decisions by outcome: `captcha`, `refused`, `observed`.")
     cost: Money
-    conversion: float | None = Field(description="Verified challenges for each sent message; null without any.")
-    cost_per_verified: Money | None
+    relayed_cost: Money = Field(description="The part of the relayed messages.")
+    conversion: float | None = Field(
+        description="Verified challenges for each sent message that is not relayed; null without any."
+    )
+    cost_per_verified: Money | None = Field(description="Without the cost of relayed messages.")
     receipt_p50: Seconds | None
     receipt_p95: Seconds | None
 

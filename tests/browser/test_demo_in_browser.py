@@ -171,6 +171,47 @@ def test_switch_of_the_demo_changes_all_of_it(stage: DemoStage, open_page: Open,
     expect(inbox.get_by_role("heading", level=1)).to_have_text("收件箱")
 
 
+@pytest.mark.parametrize(
+    ("locale", "look", "width"), [("en-US", "light", 1080), ("zh-CN", "dark", 375)], ids=["wide", "narrow"]
+)
+def test_figures_follow_what_happens(
+    stage: DemoStage, open_page: Open, shut_out: Callable[[Page], list[str]], locale: str, look: str, width: int
+) -> None:
+    """They change while the page is open, and a page without scripts has those of its time."""
+    options = {"locale": locale, "color_scheme": look, "viewport": {"width": width, "height": 700}}
+    page = open_page(f"{stage.base_url}/signup", **options)
+    language = locale[:2]
+    figures, t = page.locator("#figures"), texts(language)["demo"]["figures"]
+    signup, _ = sides(page)
+
+    def shown(*values: str) -> None:
+        for name, value in zip(("sent", "verified", "conversion", "cost"), values, strict=True):
+            expect(figures.locator(f"#{name}")).to_have_text(value)
+
+    expect(figures.get_by_role("heading")).to_have_text(t["title"])
+    expect(figures.locator("dt")).to_have_text([t["sent"], t["verified"], t["conversion"], t["cost"]])
+    shown("0", "0", "–", "0 CNY")
+    signup.locator("#phone").fill("13800138000")
+    signup.locator("#phone").press("Enter")
+    expect(signup.locator("#code")).to_be_visible()
+    shown("1", "0", "0%", "0.045 CNY")
+    signup.locator("#code").fill(stage.code("+8613800138000"))
+    shown("1", "1", "100%", "0.045 CNY")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert shut_out(page) == []
+    stage.clock.advance(24 * 3600)
+    shown("0", "0", "–", "0 CNY")
+
+
+def test_figures_need_no_scripts(stage: DemoStage, open_page: Open) -> None:
+    page = open_page(f"{stage.base_url}/signup", java_script_enabled=False)
+    sides(page)[0].get_by_label("Mobile number").fill("13800138000")
+    sides(page)[0].get_by_label("Mobile number").press("Enter")
+    expect(sides(page)[0].get_by_label("6-digit code")).to_be_visible()
+    page.reload()
+    expect(page.locator("#figures #sent")).to_have_text("1")
+
+
 @pytest.mark.parametrize("width", [320, 1080])
 def test_person_signs_up_during_an_attack(open_page: Open, shut_out: Callable[[Page], list[str]], width: int) -> None:
     """The guard stops the script's messages, and the person's browser computes the captcha by itself."""

@@ -8,8 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Self
 
+import pytest
 from cli_process import otpkit
+from rich.console import Console
+from support.console import figures_of
+
+from otpkit import StoreUnavailableError
+from otpkit.cli import stats as command
 
 PRICES = {"OTPKIT_PRICES": '{"CN": "0.045 CNY"}'}
 
@@ -72,3 +79,43 @@ def test_watching_prints_a_line_for_each_look_until_it_is_interrupted(configured
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
         assert process.returncode != 0
+
+
+def test_watching_goes_on_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures stay, below the problem, until Redis answers again."""
+    looks = iter([figures_of(), StoreUnavailableError("It is away.", "Look."), figures_of(), KeyboardInterrupt()])
+    shown: list[str] = []
+
+    class Recorded:
+        """An `OTP` whose looks are given, and a screen that keeps what it shows."""
+
+        def __init__(self, *page: object, **options: object) -> None:
+            for each in page:
+                self.update(each)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *exc_info: object) -> None:
+            return None
+
+        def stats(self, hours: int) -> object:
+            look = next(looks)
+            if isinstance(look, BaseException):
+                raise look
+            return look
+
+        def update(self, page: object, *, refresh: bool = False) -> None:
+            console = Console(width=100)
+            with console.capture() as capture:
+                console.print(page)
+            shown.append(capture.get())
+
+    monkeypatch.setattr(command, "configured", lambda config: Recorded())
+    monkeypatch.setattr(command, "Live", Recorded)
+    monkeypatch.setattr(command, "_EVERY_S", 0)
+    with pytest.raises(KeyboardInterrupt):
+        command.stats(watch=True)
+    usual, away, again = shown
+    assert usual == again
+    assert away == "It is away.\n" + usual

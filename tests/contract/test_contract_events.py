@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.rig import PHONE, VISITOR, Rig, whole, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, whole, wrong
 
 from otpkit import (
     BlockedError,
@@ -24,7 +24,8 @@ from otpkit import (
     UsedTokenError,
     WrongCodeError,
 )
-from otpkit.gateways import Failover
+from otpkit.gateways import Failover, Route
+from otpkit.testing import Outbox
 
 
 def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
@@ -106,7 +107,7 @@ def test_an_event_names_gateway_region_and_scope(rig: Rig) -> None:
     assert [(event.gateway, event.region, event.scope) for event in rig.events] == [
         ("outbox", "CN", ""),
         ("", "CN", "phone"),
-        ("", "CN", ""),
+        ("outbox", "CN", ""),
         ("", "CN", ""),
         ("outbox", "CN", ""),
     ]
@@ -319,6 +320,32 @@ def test_a_failover_tells_each_message(rig: Rig) -> None:
     otp = rig.heard(gateway=Failover([first, rig.outbox]))
     otp.issue(PHONE)
     assert [(event.outcome, event.gateway) for event in rig.sends] == [("rejected", "function"), ("accepted", "outbox")]
+
+
+def test_a_verification_names_the_gateway_of_the_latest_message(rig: Rig) -> None:
+    """It is the gateway under which the figures count the verification."""
+    first, second = Outbox(), Outbox()
+    routes = [Route(first, name="first"), Route(second, name="second")]
+    otp = rig.heard(gateway=Failover(routes))
+    otp.issue(PHONE)
+    first.reject_next()
+    rig.advance(61)
+    otp.issue(PHONE)
+    otp.verify(PHONE, second[-1].code, idempotency_key="a form")
+    otp.verify(PHONE, second[-1].code, idempotency_key="a form")
+    otp.issue(OTHER_PHONE)
+    otp.verify(OTHER_PHONE, first[-1].code)
+    found = [(event.name, event.gateway) for event in rig.events if event.operation == "verify"]
+    assert found == [("verified", "second"), ("replayed", "second"), ("verified", "first")]
+    assert {name: each.verified for name, each in otp.stats().gateways.items()} == {"first": 1, "second": 1}
+
+
+def test_a_verification_by_a_fixed_code_names_no_gateway(rig: Rig) -> None:
+    fixed = FixedCode(PHONE, "123456", datetime.fromtimestamp(rig.clock() + 3600, UTC), {"signup"})
+    otp = rig.heard(fixed_codes=[fixed])
+    otp.issue(PHONE)
+    otp.verify(PHONE, "123456")
+    assert rig.events[-1].gateway == rig.events[0].gateway == "fixed"
 
 
 def test_nothing_sent_is_told_as_nothing(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -179,7 +180,22 @@ def test_events_and_figures_know_the_message(memory_rig: Rig) -> None:
     assert "c0de4711" not in repr((memory_rig.events, memory_rig.sends, sent))
     assert PHONE[3:-4] not in repr(sent)
     total = otp.stats(1).total
-    assert (total.sent, total.limited) == (1, {"phone": 1})
+    assert (total.sent, total.relayed, total.limited) == (1, 1, {"phone": 1})
+
+
+def test_conversion_and_its_cost_leave_out_what_another_system_verifies(rig: Rig) -> None:
+    """Also a message that may have been sent."""
+    silent, second = Outbox(), Outbox()
+    otp = rig.otp(gateway=Failover([silent, second]), prices={"*": "1 CNY"}, policy=ROOMY)
+    silent.lose_next()
+    otp.send(PHONE, "login", CODE)
+    silent.reject_next()
+    otp.issue(OTHER_PHONE)
+    otp.verify(OTHER_PHONE, second[-1].code)
+    total = otp.stats(1).total
+    assert (total.sent, total.relayed, total.uncertain) == (2, 1, 1)
+    assert (total.cost, total.relayed_cost, total.cost_per_verified) == (Decimal(2), Decimal(1), Decimal(1))
+    assert total.conversion == 1
 
 
 def test_a_template_has_the_minutes_of_the_other_system(memory_rig: Rig) -> None:

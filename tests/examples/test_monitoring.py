@@ -162,6 +162,6 @@ def test_a_prometheus_server_asks_the_service(service: Served, prometheus: str) 
     assert [(each["metric"], each["value"][1]) for each in found] == [
         ({"gateway": "outbox", "outcome": "accepted"}, "1")
     ]
-    assert asked(prometheus, 'otpkit_verified_total{region="CN",purpose="signup"}')[0]["value"][1] == "1"
+    assert asked(prometheus, 'otpkit_verified_total{region="CN",gateway="outbox"}')[0]["value"][1] == "1"
     for query in QUERIES.values():
         asked(prometheus, query.replace("$region", ".*").replace("$gateway", ".*"))

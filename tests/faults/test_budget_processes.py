@@ -11,7 +11,7 @@ import pytest
 from spender import BUDGETS, PRICES
 from support.rig import SECRET, TEMPLATE, Rig
 
-from otpkit import OTP, RateLimitError
+from otpkit import OTP, Figures, RateLimitError
 from otpkit.testing import MovableClock, Outbox
 
 SPENDER = Path(__file__).parent / "spender.py"
@@ -52,6 +52,7 @@ def test_eight_processes_spend_the_exact_amount(url: str, namespace: str) -> Non
         day, month = otp.spending()
         assert (day.spent, month.spent) == (142 * PRICE, 142 * PRICE)
         assert day.refused["amount"] == 8 * 40 - 142
+        assert otp.stats().total == Figures(sent=142, limited={"budget": 8 * 40 - 142}, cost=142 * PRICE)
 
 
 def test_a_killed_process_leaves_its_message_charged(url: str, namespace: str) -> None:
@@ -61,6 +62,7 @@ def test_a_killed_process_leaves_its_message_charged(url: str, namespace: str) -
         otp = rig.otp(budgets=BUDGETS, prices=PRICES)
         assert [each.spent for each in otp.spending()] == [20 * PRICE] * 2
         assert rig.kinds()["m"] == 4
+        assert otp.stats().total == Figures(sent=16, cost=16 * PRICE)  # What nobody settled is not counted.
         rig.advance(31)
         for number in range(122):
             otp.issue(f"+86139{number:08d}")

@@ -12,7 +12,7 @@ import pytest
 from support.callers import Caller, calling, result
 from support.rig import PHONE, wrong
 
-from otpkit import ExpiredCodeError, Policy, RateLimitError, WrongCodeError
+from otpkit import ExpiredCodeError, Figures, Policy, RateLimitError, WrongCodeError
 from otpkit.testing import MovableClock, Outbox
 
 DOOMED = Path(__file__).parent / "doomed.py"
@@ -77,8 +77,11 @@ async def test_what_was_sent_can_be_verified(survivor: Survivor) -> None:
         with pytest.raises(WrongCodeError):
             await survivor.caller.verify(PHONE, wrong(survivor.code))
         assert await survivor.caller.verify(PHONE, survivor.code)
+        # The message was not settled, so the figures do not have it. They have what was typed.
+        assert (await survivor.caller.stats()).total == Figures(wrong_codes=1, verified=1)
     else:
         await survivor.caller.revoke(PHONE)
+        assert (await survivor.caller.stats()).total == Figures()
     with pytest.raises(ExpiredCodeError):
         await survivor.caller.verify(PHONE, survivor.code or "123456")
 

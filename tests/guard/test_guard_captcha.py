@@ -19,6 +19,7 @@ from otpkit import (
     CaptchaUnavailableError,
     ConfigurationError,
     Decision,
+    Figures,
     Guard,
     Policy,
     RefusedError,
@@ -255,6 +256,7 @@ def test_risk_decides_before_anything_is_reserved(guarded: Guarded) -> None:
     assert (judged[-1].ip, judged[-1].known, judged[-1].region) == ("198.51.100.7", True, "CN")
     assert "138" not in repr(judged[-1])
     assert len(guarded.outbox) == 1
+    assert otp.stats().total == Figures(sent=1, guard={"captcha": 1, "refused": 1})
 
 
 @pytest.mark.parametrize(

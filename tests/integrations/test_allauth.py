@@ -29,7 +29,7 @@ MODES = {"otpkit's codes": {}, "allauth's codes": OWN_CODES}
 CODE_SENT = "A verification code has been sent to"
 WAIT = "You can try again in"
 SIGN_UP, VERIFY = "/accounts/signup/", "/accounts/phone/verify/"
-CHANGE = "/accounts/phone/change/"
+CHANGE, REAUTHENTICATE = "/accounts/phone/change/", "/accounts/reauthenticate/code/"
 LOG_IN, CONFIRM = "/accounts/login/code/", "/accounts/login/code/confirm/"
 
 
@@ -175,6 +175,22 @@ def test_log_in_is_alike_for_any_number(project: Project, phone: str, settings: 
     assert seen[0] == seen[1]
 
 
+def test_resend_does_not_reveal_an_account(project: Project, phone: str) -> None:
+    """Neither the resend of a discreet sign-up does, nor a request for a login that says it is one."""
+    signed_up(project, phone)
+    unknown = f"+86{next(_numbers)}"
+    settings = {"ACCOUNT_ADAPTER": "allauth_project.urls.DiscreetAdapter"}
+    settings |= {"ACCOUNT_PHONE_VERIFICATION_SUPPORTS_CHANGE": False}  # allauth's page offers it to new numbers alone.
+    seen: list[list[str]] = []
+    for number in (phone, unknown):
+        visitor = Visitor(project, settings)
+        pages = [Visitor(project).post(LOG_IN, phone=number, action="resend") for _ in range(2)]
+        pages += [visitor.post(SIGN_UP, phone=number), visitor.post(VERIFY, action="resend")]
+        seen.append([re.sub(r'value="\w{64}"', "", each.text.replace(number, "phone")) for each in pages])
+        assert all(WAIT not in each for each in seen[-1])
+    assert seen[0] == seen[1]
+
+
 @pytest.mark.parametrize("settings", MODES.values(), ids=MODES)
 def test_rejected_number_can_be_changed(project: Project, phone: str, settings: dict[str, Any]) -> None:
     """The page of the code explains the rejection."""
@@ -217,9 +233,52 @@ def test_code_in_the_session_is_worth_nothing(project: Project, phone: str) -> N
     kept = visitor.get("/kept/").text
     code = project.codes(phone)[0]
     assert f'"{code}"' not in kept
-    allauths = re.findall(r'"code": "(\d+)"', kept)
-    assert len(allauths) == 1
-    assert "Incorrect code" in visitor.post(VERIFY, code=allauths[0]).text
+    (allauths,) = kept_codes(visitor)
+    assert "Incorrect code" in visitor.post(VERIFY, code=allauths).text
+    assert visitor.me() == {}
+
+
+def kept_codes(visitor: Visitor) -> list[str]:
+    """Return the codes that allauth keeps in the session. Visitors can read them if sessions are signed cookies."""
+    return re.findall(r'"code": "([^"]+)"', visitor.get("/kept/").text)
+
+
+def test_each_step_of_a_session_has_its_own_code(project: Project, phone: str) -> None:
+    """A step whose code otpkit sent accepts this code alone, also after another step has begun."""
+    visitor = signed_up(project, phone)
+    later(project)
+    new = f"+86{next(_numbers)}"
+    assert visitor.post(CHANGE, phone=new).url.endswith(VERIFY)
+    (kept,) = kept_codes(visitor)
+    assert visitor.post(REAUTHENTICATE, recipient=phone).url.endswith("/reauthenticate/code/confirm/")
+    visitor.post(VERIFY, code=kept)
+    assert visitor.me() == {"phone": phone, "verified": True}
+    visitor.post(VERIFY, code=project.codes(new)[0])
+    assert visitor.me() == {"phone": new, "verified": True}
+
+
+def test_code_of_an_email_is_allauths(project: Project, phone: str) -> None:
+    """otpkit's form for a login leaves it to allauth."""
+    settings = {"ACCOUNT_LOGIN_METHODS": ["phone", "email"], "ACCOUNT_SIGNUP_FIELDS": ["email*", "phone*"]}
+    visitor = Visitor(project, settings)
+    visitor.post(SIGN_UP, phone=phone, email="ada@example.com")
+    visitor.post(VERIFY, code=project.codes(phone)[0])
+    again = Visitor(project, settings)
+    again.post(LOG_IN, email="ada@example.com")
+    (code,) = kept_codes(again)
+    assert "Incorrect code" in again.post(CONFIRM, code=other_than(f"{code}0")).text
+    again.post(CONFIRM, code=code)
+    assert again.me() == {"phone": phone, "verified": True}
+
+
+def test_refused_resend_makes_no_code_valid(project: Project) -> None:
+    """allauth makes another code before the message is refused, and the session may keep it."""
+    later(project)
+    visitor = Visitor(project, {"SESSION_SAVE_EVERY_REQUEST": True})
+    visitor.post(SIGN_UP, phone="13900050009")
+    assert WAIT in visitor.post(VERIFY, action="resend").text
+    (kept,) = kept_codes(visitor)
+    visitor.post(VERIFY, code=kept)
     assert visitor.me() == {}
 
 

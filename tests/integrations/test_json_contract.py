@@ -283,6 +283,11 @@ def bad_fields(api: Api, phone: str) -> Iterator[requests.Response]:
         yield api.post(CHALLENGES, {"phone": given})
     yield api.post(CHALLENGES, {})
     yield api.post(CHALLENGES, {"phone": phone, "purpose": "payment"})
+    for where in (CHALLENGES, STATUS, VERIFICATIONS):
+        answer = api.post(where, {phone: "", "extra": ""})
+        assert phone not in answer.text  # No error repeats a name that could be a number or a code.
+        assert "body.extra: " in answer.text
+        yield answer
     yield api.post(CHALLENGES, {"phone": phone, "captcha": "x" * 6001})
     yield api.post(VERIFICATIONS, {"phone": phone})
     yield api.post(VERIFICATIONS, {"phone": phone, "code": "123456"})

@@ -218,7 +218,7 @@ def _check_figures(end: Ending, books: Books, earlier: Books) -> None:
         messages = len(end.sent(call))
         is_missing = end.is_hurt(call) or any(step.name.startswith("erase") for step in end.steps)
         sent += Bounds(0 if is_missing else messages, messages)
-    sent.check(found["a"] + found["u"], "the sent messages of the figures")
+    sent.check(found["a"] + found["u"] + found["o"], "the sent messages of the figures")
     forgets = any(step.name.startswith(("erase", "unblock")) for step in end.steps)
     for what, word in (("v", b"proved"), ("w", b"wrong")):
         made = len(_operations(end, word))

@@ -107,6 +107,19 @@ class TestCost:
         found = cost(Part(figures_of()), Part(spending), WORDS)
         assert (found.level, found.text) == (level, text)
 
+    @pytest.mark.parametrize(
+        ("spending", "text"),
+        [
+            ((spent("310"), spent("100", refused=7, hour_left="0.01")), "The hour is used up"),
+            ((replace(spent("319.99"), refused={"amount": 0, "keep": 7, "hour": 0}),), "A budget is used up"),
+        ],
+    )
+    def test_sees_a_budget_with_less_than_a_message_costs(self, spending: tuple[Spending, ...], text: str) -> None:
+        """A message by the dearest gateway costs more than it has left."""
+        found = cost(Part(figures_of()), Part(spending), WORDS)
+        assert (found.level, found.text) == ("bad", text)
+        assert "Refused: 7" in found.detail
+
     def test_says_that_there_are_no_prices(self) -> None:
         assert cost(Part(nothing()), Part(()), WORDS).text == "Prices are not set"
 

@@ -128,9 +128,10 @@ def test_each_secret_of_a_rotation_is_right(stage: Served, phone: str) -> None:
     data = json.dumps(supabase_body(phone)).encode()
     headers = signed(data, NEW)
     foreign = signed(data, FOREIGN)["webhook-signature"]
-    for separator in (" ", ", "):
-        both = headers | {"webhook-signature": separator.join((foreign, headers["webhook-signature"]))}
-        assert post(stage, "supabase", data, both).status_code == 200
+    for separator in (" ", ", ", "  "):
+        for other in (foreign, "v1a,AA==", "v1", "v1,AA", "v1,a,b", "v2,é".encode().decode("latin-1")):
+            both = headers | {"webhook-signature": separator.join((other, headers["webhook-signature"]))}
+            assert post(stage, "supabase", data, both).status_code == 200, both
     assert stage.outbox[-1].phone == phone
 
 
@@ -186,6 +187,10 @@ def test_kratos_sends_what_its_jsonnet_renders(stage: Served, phone: str) -> Non
     # A message without a code, such as that a key was added.
     none = body | {"template_type": "authenticator_key_added", "template_data": {"to": phone}}
     assert problem(post(stage, "kratos", none, bearer(HOOK_KEY))) == (422, "invalid_request")
+    named = body | {"template_data": {f"{phone}_code": "1 2", "\ud800_code": 7}}  # An error repeats no name either.
+    answer = post(stage, "kratos", named, bearer(HOOK_KEY))
+    assert problem(answer) == (422, "invalid_request")
+    assert phone not in answer.text
 
 
 def test_logto_and_authentik_are_understood(stage: Served, phone: str) -> None:
@@ -327,6 +332,9 @@ minutes = 15
         ({"secret": [], "key": "short"}, "at least 32"),
         ({"minutes": 0}, "whole number"),
         ({"scret": "x"}, "did you mean"),
+        ({"secret": 5}, "hooks.ids.secret must be a text, or a list of texts"),
+        ({"key_sha256": [5]}, "must be a text"),
+        ({"templates": ["x"]}, "hooks.ids.templates must be a table"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, fields: dict[str, Any], expected: str) -> None:

@@ -35,6 +35,7 @@ def test_an_operators_key_reads_the_figures(desk: Served) -> None:
     assert found["total"] == {
         "sent": 1,
         "uncertain": 0,
+        "relayed": 0,
         "rejected": 0,
         "delivered": 0,
         "failed": 0,
@@ -43,6 +44,7 @@ def test_an_operators_key_reads_the_figures(desk: Served) -> None:
         "limited": {},
         "guard": {},
         "cost": "0.045",
+        "relayed_cost": "0",
         "conversion": 1.0,
         "cost_per_verified": "0.045",
         "receipt_p50": None,

@@ -44,7 +44,7 @@ def test_metrics_have_a_counter_for_each_kind_of_event() -> None:
     labels = 'purpose="signup",region="CN"'
     assert counted[f'otpkit_sent_total{{{message},outcome="accepted",{labels}}}'] == "1.0"
     assert counted[f"otpkit_cost_total{{{message},{labels}}}"] == "0.045"
-    assert counted[f"otpkit_verified_total{{{labels}}}"] == "1.0"
+    assert counted[f'otpkit_verified_total{{gateway="outbox",{labels}}}'] == "1.0"
     assert counted['otpkit_verify_seconds_count{outcome=""}'] == "1.0"
     assert counted['otpkit_listener_dropped_total{listener="PrometheusListener"}'] == "0.0"
     assert any(line.startswith("otpkit_events_total{") and 'name="issued"' in line for line in counted)

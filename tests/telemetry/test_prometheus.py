@@ -73,7 +73,7 @@ def test_a_message_is_counted_with_its_cost() -> None:
         (Event(name="issued", operation="issue", outcome="accepted"), "issued", ("", "", "", "", "accepted")),
         (Event(name="resent", operation="issue", outcome="accepted"), "resent", ("", "", "", "", "accepted")),
         (Event(name="replayed", operation="verify", outcome="wrong_code"), "replayed", ("", "", "wrong_code")),
-        (Event(name="verified", operation="verify", region="CN", purpose="pay"), "verified", ("CN", "pay")),
+        (Event(name="verified", operation="verify", region="CN", gateway="a"), "verified", ("CN", "a", "")),
         (Event(name="redeemed", operation="redeem", region="CN", purpose="pay"), "redeemed", ("CN", "pay")),
         (Event(name="refused", operation="issue", outcome="blocked"), "refused", ("", "", "", "blocked")),
         (Event(name="refused", operation="x", outcome="store_unavailable", purpose="p"), "store_unavailable", ("p",)),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from otpkit.core.scripts.parse import LATEST_MS, ListScript, Raw, count_of, text_of, unfit
 from otpkit.effects import RunScript, Script
 
-_FIGURE = re.compile(r"![A-Z]{2} [a-z0-9_.-]{1,24} [vw]")
+_FIGURE = re.compile(r"[ !][A-Z]{2} [a-z0-9_.-]{1,24} [vw]")
 _COUNTER = re.compile(r"([0-9]+) ([A-Z*]{1,2}) ([a-z0-9_.*-]{1,24}) ([a-z][a-z0-9_]*)")
 _PACKED = re.compile(r"([A-Z*]{1,2}) ([a-z0-9_.*-]{1,24}) ([a-z0-9_=,-]*)")
 _COUNT = re.compile(r"([a-z][a-z0-9_]*)=(-?[0-9]{1,18})")
@@ -17,12 +17,26 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _PERIOD = re.compile(r"([hd])([0-9]+)")
 
 
-def figure_of(value: Raw) -> str:
-    """Return the figure that the caller of a script counts, as add_figures.lua takes it."""
+class Figure(NamedTuple):
+    """The figure at the end of a script's reply: what the caller counts, or "", and its gateway, or "".
+
+    `counts` has the form that add_figures.lua takes.
+    """
+
+    counts: str = ""
+    gateway: str = ""
+
+
+NO_FIGURE: Final = Figure()
+
+
+def figure_of(value: Raw) -> Figure:
+    """Return a figure. The caller counts one that begins with `!`."""
     text = text_of(value)
     if not _FIGURE.fullmatch(text):
         raise unfit()
-    return f" {text[1:]}"
+    gateway = text.split(" ")[-2]
+    return Figure(f" {text[1:]}" if text[0] == "!" else "", "" if gateway == "." else gateway)
 
 
 class AddFigures(Script[bool]):

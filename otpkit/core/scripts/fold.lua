@@ -8,7 +8,7 @@
 --   first                "hour day": no hour and no day is kept before these
 --   recent               the ids of the latest refused calls, to recognise a retry
 --
--- What is counted: a or u and a cost in millionths (accepted, uncertain), r(ejected), d and a bucket (delivered; see receive.lua),
+-- What is counted: a or u and a cost in millionths (accepted, uncertain), behind an o if another system keeps the code, r(ejected), d and a bucket (delivered; see receive.lua),
 -- f(ailed on its way), v(erified), w(rong code), l and a scope (limited), g and an outcome (the guard's decision).
 --
 -- A new counter is rare. It is listed, and then the counters of hours before are folded into their hours. More pairs than
@@ -108,7 +108,8 @@ local function fold(figure, ms, number)
       local name = string.format('h%.0f', old)
       redis.pcall('HDEL', KEYS[STATS_KEY], name)
     end
-    local last_day = min(today - DAYS, first_day + AT_ONCE - 1)
+    -- The last 400 days begin within a day, which is read as a whole.
+    local last_day = min(today - DAYS - 1, first_day + AT_ONCE - 1)
     for day = first_day, last_day do
       local name = string.format('d%.0f', day)
       redis.pcall('HDEL', KEYS[STATS_KEY], name)

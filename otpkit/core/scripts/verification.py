@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self, TypeAlias
 
-from otpkit.core.scripts.figures import figure_of
+from otpkit.core.scripts.figures import NO_FIGURE, Figure, figure_of
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import (
     LATEST_MS,
@@ -26,7 +26,8 @@ from otpkit.effects import RunScript
 class Proved(NamedTuple):
     """The code was right. `repeated` is True if the operation had already proved it.
 
-    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted.
+    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted. Its
+    gateway is that of the challenge's latest message; "" if there is only one, or if it is not known.
     """
 
     issued_ms: int
@@ -34,7 +35,7 @@ class Proved(NamedTuple):
     fixed: bool
     repeated: bool
     moves: tuple[Move, ...] = ()
-    figure: str = ""
+    figure: Figure = NO_FIGURE
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -58,7 +59,7 @@ class Wrong(NamedTuple):
     repeated: bool
     moves: tuple[Move, ...] = ()
     blocks: bool = False
-    figure: str = ""
+    figure: Figure = NO_FIGURE
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -75,10 +76,10 @@ class Wrong(NamedTuple):
         return cls(left, *_repeated(repeated), blocks=True, figure=figure)
 
 
-def _figure(rest: Raw) -> tuple[Raw, str]:
-    """Return the values at the end of a reply without the figure, and the figure or ""."""
-    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] != "!":
-        return rest, ""
+def _figure(rest: Raw) -> tuple[Raw, Figure]:
+    """Return the values at the end of a reply without the figure, and the figure."""
+    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] not in {"!", " "}:
+        return rest, NO_FIGURE
     return rest[:-1], figure_of(rest[-1])
 
 

@@ -12,7 +12,8 @@
 --         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]] [, figure]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
 --           or 0 before `moves`: what its sends count on other nodes (see moved.lua)
 --         {'wrong', attempts_left [, repeated [, moves [, blocks]]] [, figure]} blocks is 1 if this wrong code blocks the phone for
---           strangers; the figure is for the caller to count
+--           strangers
+--         The figure begins with '!' if the caller is to count it. Else it is counted, and names another gateway than the label.
 --         {'none'} there is no live challenge
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
@@ -28,10 +29,10 @@ if proof and unpack_ms(proof, 7) > now then
   --# include repeated
   repeated(phone, 'p' .. op)
   local apart
-  if label ~= '' and KEYS[STATS_KEY] == KEYS[1] and byte(proof, 13) == 0 then
+  if label ~= '' and byte(proof, 13) == 0 then
     local link = challenge_field
     --# include served
-    apart = figure .. 'v'
+    if KEYS[STATS_KEY] == KEYS[1] or figure ~= label then apart = figure .. 'v' end
   end
   --# if elsewhere
   --# include moved proved_again
@@ -104,7 +105,7 @@ if ip_wait > 0 or wait > 0 then
 end
 if not challenge then return { operation, 'none' } end -- A guess without a challenge costs the phone nothing.
 
-local name, apart = 'c' .. challenge_field, nil -- apart: a figure that the caller counts.
+local name, apart = 'c' .. challenge_field, nil -- apart: a figure for the caller.
 local counts = label ~= '' and not is_fixed
 local counts_here = counts and KEYS[STATS_KEY] ~= KEYS[1]
 --# include served
@@ -132,7 +133,7 @@ if is_right then
   --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   --# end
-  if counts and not counts_here then apart = figure .. 'v' end
+  if counts and (not counts_here or figure ~= label) then apart = figure .. 'v' end
   --# guard verified
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then

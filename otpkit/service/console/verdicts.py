@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -108,7 +108,14 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
         if not currency:
             return _verdict("cost", "quiet", "no_prices", words, figures)
         return _verdict("cost", "quiet", "no_budget", words, figures, each=each_one)
+    # A budget that refuses may have something left: less than a message by the dearest gateway costs.
+    dearest = max((each.cost / each.sent for each in _gateways(stats) if each.sent), default=Decimal(0))
+    out = [each for each in spending.value if each.refused["hour"] and _is_short(each.hour_left, dearest)]
     most = max(spending.value, key=used)
+    refused = most.refused["amount"] + most.refused["keep"]
+    is_used_up = used(most) >= 1 or (refused > 0 and _is_short(most.open, dearest))
+    if out and not is_used_up:
+        most = out[0]
     share = most.spent / (most.spent + most.left or 1)
     values = {
         "budget": str(most.budget),
@@ -117,15 +124,21 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
         "refused": words.number(sum(sum(each.refused.values()) for each in spending.value)),
         "each": each_one,
     }
-    if used(most) >= 1:
+    if is_used_up:
         return _verdict("cost", "bad", "used_up", words, figures, **values)
-    if any(sum(each.refused.values()) for each in spending.value) and not all(
-        each.hour_left > 0 for each in spending.value
-    ):
+    if out:
         return _verdict("cost", "bad", "hour", words, figures, **values)
     if used(most) >= NEARLY:
         return _verdict("cost", "watch", "nearly", words, figures, **values)
     return _verdict("cost", "good", "good" if total.verified else "good_unverified", words, figures, **values)
+
+
+def _gateways(stats: Part[Stats]) -> Collection[Figures]:
+    return stats.value.gateways.values() if stats.value else ()
+
+
+def _is_short(left: Decimal, price: Decimal) -> bool:
+    return left <= 0 or left < price
 
 
 def used(spending: Spending) -> Decimal:

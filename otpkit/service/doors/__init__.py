@@ -1,4 +1,4 @@
-"""Doors: the APIs of other services, for their clients to call `otpkit serve` instead. One file a door.
+"""Doors: the APIs of other services, for their clients to call `otpkit serve` instead, and hooks that systems call.
 
 A door is off unless it is configured. `/openapi.json` describes otpkit's own API only, so no door is in it: the door's
 service has documents of its own.

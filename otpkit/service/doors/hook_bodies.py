@@ -18,6 +18,7 @@ from otpkit.service.responses import Refused, refused
 _CODE: Final = re.compile(r"[0-9A-Za-z]{4,10}")
 _DIGITS: Final = re.compile(r"[0-9]+")
 _MOST_MINUTES: Final = 1440
+_NO_CODE: Final = "It must be a code of 4 to 10 digits or letters."
 
 
 class Asked(NamedTuple):
@@ -88,7 +89,7 @@ class _Fields:
         """Return a code."""
         found = self.text(*path)
         if not _CODE.fullmatch(found):
-            raise _wrong(path, "It must be a code of 4 to 10 digits or letters.")
+            raise _wrong(path, _NO_CODE)
         return found
 
     def minutes(self, *path: str) -> int | None:
@@ -136,12 +137,14 @@ def _supabase(fields: _Fields) -> Asked:
 def _kratos(fields: _Fields) -> Asked:
     data = fields.table("template_data")
     # The field is named after the flow, such as `login_code`. A message without a code has none.
-    name = next((each for each in sorted(data) if each.endswith("_code")), "…_code")
+    code = next((data[each] for each in sorted(data) if each.endswith("_code")), None)
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise _wrong(("template_data", "*_code"), _NO_CODE)  # The name is the client's, and is not repeated.
     minutes = data.get("expires_in_minutes")
     is_known = type(minutes) is int and 1 <= minutes <= _MOST_MINUTES
     return Asked(
         fields.phone("recipient"),
-        fields.code("template_data", name),
+        code,
         fields.text("template_type"),
         minutes if is_known else None,
     )

@@ -30,6 +30,7 @@ from otpkit.settings.hooks import SIGNED, Hook, require_distinct_hooks
 
 _MAX_BODY: Final = 65_536  # bytes; Supabase sends the whole user, with metadata.
 _SIGNED_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
+_SIGNATURE: Final = re.compile(r"(?<![^ ,])v1,[0-9A-Za-z+/]{43}=(?![^ ,])")  # 32 bytes
 _ID: Final = re.compile(r"[!-~]{1,200}")
 _REPEATS_THE_BODY: Final = frozenset({"supabase", "kratos"})
 """The systems whose retries have the same body. Supabase's have another `webhook-id`, and Kratos' have none."""
@@ -76,8 +77,9 @@ class _Signatures:
     def are_right(self, request: Request, body: bytes) -> bool:
         """Check the signature of a request, whose time may be five minutes off."""
         headers = {name: request.headers.get(name, "") for name in _SIGNED_HEADERS}
-        # Supabase separates the signatures of several secrets by a comma and a blank; the standard, by a blank.
-        headers["webhook-signature"] = headers["webhook-signature"].replace(", ", " ")
+        # Supabase separates the signatures of several secrets by a comma and a blank; the standard, by a blank. The
+        # library would raise an error for a signature of another form, before it comes to the one that is right.
+        headers["webhook-signature"] = " ".join(_SIGNATURE.findall(headers["webhook-signature"]))
         if not _ID.fullmatch(headers["webhook-id"]):
             return False
         return any(_is_by(webhook, body, headers) for webhook in self._webhooks)
@@ -86,7 +88,7 @@ class _Signatures:
 def _is_by(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
     try:
         webhook.verify(body, headers, json_parse=False)
-    except (WebhookVerificationError, ValueError):  # It raises ValueError for a header or a body of odd shape.
+    except (WebhookVerificationError, ValueError):  # It raises ValueError for a body that is not UTF-8.
         return False
     return True
 

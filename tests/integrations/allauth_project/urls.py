@@ -8,6 +8,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
+from otpkit.integrations.django.allauth import PhoneAdapter
+
+
+class DiscreetAdapter(PhoneAdapter):
+    discreet = True
+
 
 def me(request: HttpRequest) -> JsonResponse:
     user = request.user

@@ -33,7 +33,16 @@ from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError, OTPError, RateLimitError, StoreUnavailableError
 from otpkit.frames import without_locals
-from otpkit.integrations.django.allauth.steps import STATE, mark, visitor_of
+from otpkit.integrations.django.allauth.steps import (
+    LOGIN,
+    PHONE_CODE,
+    REAUTHENTICATE,
+    STATE,
+    VERIFY,
+    Sent,
+    keep,
+    visitor_of,
+)
 from otpkit.integrations.django.backends import PhoneBackend
 from otpkit.integrations.django.conf import find_field, get_otp, language, user_phone_field
 from otpkit.integrations.django.forms import PhoneField
@@ -53,7 +62,6 @@ except ImportError as missing:
 
 __all__ = ["PhoneAdapter", "PhoneAdapterMixin"]
 
-_VERIFY, _LOGIN = "verify_phone", "confirm_login_code"  # names of forms in `ACCOUNT_FORMS`
 _SENT: Final = ("account/messages/phone_verification_sent.txt", "account/messages/login_code_sent.txt")
 _REFUSED: Final = "otpkit_refused"  # the attribute of a request whose message was not sent
 _log: Final = logging.getLogger("otpkit.integrations.django")
@@ -98,8 +106,8 @@ class PhoneAdapterMixin:
         return AdapterPhoneField(**kwargs)
 
     def generate_phone_verification_code(self, *, user: AbstractBaseUser, phone: str) -> str:
-        """Return a code with the digits of `Policy.code_length`. With otpkit's forms it is never sent."""
-        return "".join(secrets.choice(string.digits) for _ in range(get_otp().policy.code_length))
+        """Return a code with the digits of `Policy.code_length`. With otpkit's forms it is never sent, and no code."""
+        return PHONE_CODE + "".join(secrets.choice(string.digits) for _ in range(get_otp().policy.code_length))
 
     def send_verification_code_sms(self, user: AbstractBaseUser, phone: str, code: str, **kwargs: Any) -> None:
         """Send a code.
@@ -119,16 +127,19 @@ class PhoneAdapterMixin:
             if is_ours:
                 otp.issue(phone, purpose, bind=bind, **options)
             else:
-                otp.send(phone, purpose, code, minutes=_minutes(step), **options)
+                otp.send(phone, purpose, code.removeprefix(PHONE_CODE), minutes=_minutes(step), **options)
         except ConfigurationError:
             raise
         except OTPError as error:
             refused = error
-        if refused is not None:
+        is_again = _is_resend(request)
+        if refused is not None and not is_again:
             self._refuse(request, step, refused)
         if is_ours:
             with visit(session_of(request), STATE) as state:
-                state.update(phone=phone, purpose=purpose, mark=mark(code))
+                keep(state, step, code, Sent(phone, purpose))
+        if refused is not None and is_again:  # allauth has replaced the step's code before.
+            self._refuse(request, step, refused)
 
     def add_message(
         self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
@@ -177,7 +188,7 @@ class PhoneAdapterMixin:
         return user if user is not None and self.get_phone(user) == (phone, True) else None
 
     def _purpose(self, step: str) -> str:
-        return self.signup_purpose if step == _VERIFY else self.login_purpose
+        return self.signup_purpose if step == VERIFY else self.login_purpose
 
     def _options(self, request: HttpRequest, user: AbstractBaseUser, phone: str) -> dict[str, Any]:
         """Return the arguments of `issue` and `send` that depend on the request."""
@@ -195,10 +206,10 @@ class PhoneAdapterMixin:
         """
         _log.info("No code was sent for allauth's step %s: %s.", step, error.code)
         setattr(request, _REFUSED, True)
-        is_again, is_signup = _is_resend(request), step == _VERIFY and request.user.is_anonymous
+        is_again, is_signup = _is_resend(request), step == VERIFY and request.user.is_anonymous
         is_live = isinstance(error, RateLimitError) and error.challenge is not None
-        is_hidden = (is_signup and self.discreet) or (step == _LOGIN and account_settings.PREVENT_ENUMERATION)
-        if is_hidden and not is_again and not isinstance(error, StoreUnavailableError):
+        is_hidden = (is_signup and self.discreet) or (step == LOGIN and account_settings.PREVENT_ENUMERATION)
+        if is_hidden and not isinstance(error, StoreUnavailableError):
             setattr(request, _REFUSED, False)
             return
         text = error.message(language())
@@ -222,8 +233,8 @@ class PhoneAdapter(PhoneAdapterMixin, DefaultAccountAdapter):  # type: ignore[mi
 def _step(kwargs: dict[str, Any]) -> str:
     """Return the name that allauth's setting `ACCOUNT_FORMS` has for the form of the code."""
     if "reauthentication" not in kwargs:
-        return _VERIFY
-    return "confirm_reauthentication_code" if kwargs["reauthentication"] else _LOGIN
+        return VERIFY
+    return REAUTHENTICATE if kwargs["reauthentication"] else LOGIN
 
 
 def _has_form(request: HttpRequest, step: str) -> bool:
@@ -237,7 +248,7 @@ def _has_form(request: HttpRequest, step: str) -> bool:
 
 def _minutes(step: str) -> int:
     """Return the life of allauth's code, for the template's `{minutes}`."""
-    is_login = step != _VERIFY
+    is_login = step != VERIFY
     seconds: int = account_settings.LOGIN_BY_CODE_TIMEOUT if is_login else account_settings.PHONE_VERIFICATION_TIMEOUT
     return max(1, seconds // 60)
 
