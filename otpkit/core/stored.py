@@ -95,7 +95,7 @@ _ENTRY: Final = (
 )
 
 _PAIR: Final = rf"(?:{_REGION}) (?:{_NAME})"
-_FIGURE: Final = r"(?:[au][0-9]{1,10}|d[0-9]{1,3}|[rfvw]|[lg][a-z_]{1,32})"
+_FIGURE: Final = r"(?:o?[au][0-9]{1,10}|d[0-9]{1,3}|[rfvw]|[lg][a-z_]{1,32})"
 _FIGURES: Final = rf"(?:{_PAIR} {_FIGURE}=-?{_COUNT}(?:,{_FIGURE}=-?{_COUNT})*\n)*"
 
 KINDS: Final = (
