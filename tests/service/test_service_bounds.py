@@ -129,7 +129,7 @@ def test_the_metrics_count_events_and_answers_and_name_no_phone() -> None:
         )
         assert counted[event.format("outbox", "issued", "issue", "accepted", "")] == "1.0"
         assert counted[event.format("", "refused", "issue", "rate_limit", "phone")] == "1.0"
-        assert counted[event.format("", "verified", "verify", "", "")] == "1.0"
+        assert counted[event.format("outbox", "verified", "verify", "", "")] == "1.0"
         assert counted['otpkit_requests_total{route="/v1/challenges",status="201"}'] == "1.0"
         assert counted['otpkit_requests_total{route="/v1/challenges",status="429"}'] == "1.0"
         assert counted['otpkit_requests_total{route="other",status="404"}'] == "1.0"
