@@ -24,6 +24,7 @@ GATEWAYS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "aliyun-voice": (AliyunVoice, {}, "x-acs-security-token"),
     "tencent": (Tencent, {"sdk_app_id": "1400006666"}, "x-tc-token"),
 }
+NOON = datetime(2026, 1, 1, 4, tzinfo=UTC)  # In Shanghai. Near midnight there, two days are queried.
 OF_TENCENT = {"SerialNo": "1:2", "Code": "Ok"}
 
 
@@ -51,7 +52,7 @@ def test_come_fresh_for_each_request(name: str, transport: AnyTransport) -> None
         gateway = gateway_of(name, server, credentials=lambda: next(given))
         for _ in range(2):
             assert drive(gateway.send(message()), transport).outcome == "accepted"
-        drive(gateway.trace(PHONE, SEND_ID, datetime.now(UTC), "1:2"), transport)
+        drive(gateway.trace(PHONE, SEND_ID, NOON, "1:2"), transport)
     found = [(request.headers["authorization"], request.headers.get(header)) for request in server.requests]
     assert [token for _, token in found] == ["first", None, "3rd"][: len(found)]
     assert all(f"Credential=id-{number}" in said for number, (said, _) in enumerate(found, 1))
