@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -50,6 +51,12 @@ def store_url(request: pytest.FixtureRequest) -> str:
 def namespace() -> str:
     """Return a namespace that no other test uses."""
     return f"t{uuid4().hex[:12]}"
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests, which are many, out of each later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
