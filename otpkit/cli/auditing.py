@@ -131,7 +131,7 @@ def _table(found: Audit) -> str:
 def _time(text: str) -> datetime:
     seconds = read_seconds(text)
     time: datetime | None = None
-    with suppress(ValueError, OverflowError):  # A time before the year 1 is none.
+    with suppress(ValueError, OverflowError):  # There is no date before the year 1.
         time = datetime.fromisoformat(text) if seconds is None else datetime.now(UTC) - timedelta(seconds=seconds)
     if time is None:
         raise typer.BadParameter("use --since with 90m, 12h, 7d or a time such as 2030-01-31T08:00")

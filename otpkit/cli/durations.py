@@ -14,13 +14,13 @@ For = Annotated[str, typer.Option("--for", help="How long it holds, such as 90m,
 
 
 def read_seconds(text: str) -> int | None:
-    """Return a length of time in seconds, or None if the text is none."""
+    """Return a length of time in seconds, or None if the text has another form."""
     found = _DURATION.fullmatch(text)
     return None if found is None else int(found[1]) * _SECONDS[found[2]]
 
 
 def seconds_of(text: str) -> int:
-    """Return the value of `--for` in seconds; raise `typer.BadParameter` if it is no length of time."""
+    """Return the value of `--for` in seconds; raise `typer.BadParameter` if it has another form."""
     seconds = read_seconds(text)
     if seconds is None:
         raise typer.BadParameter("use --for with a number and s, m, h or d, such as 12h")

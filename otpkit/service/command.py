@@ -81,7 +81,7 @@ def _run_workers(
         )
     check_uvicorn(uvicorn.__version__)
     configure_log()
-    current = build(settings, Metrics())  # It checks what reading the settings does not.
+    current = build(settings, Metrics())  # This finds errors that reading the settings does not.
     directory = _make_directory()
 
     def work(number: int, link: Link) -> None:

@@ -17,7 +17,7 @@ def configure_log() -> None:
 
 
 def write_log(name: str, form: str | None) -> None:
-    """Write everything of one logger to standard error, or stop to do so.
+    """Write everything of one logger to standard error, or stop writing it.
 
     Args:
         name: the name of the logger.

@@ -32,7 +32,7 @@ class RejectedKeys:
             self._write()
 
     async def finish(self) -> None:
-        """Write what was counted, and stop to count."""
+        """Write what was counted, and stop counting."""
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

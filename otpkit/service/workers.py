@@ -215,7 +215,7 @@ class Supervisor:
             code = os.waitstatus_to_exitcode(status)
             if self._ends_s is not None:
                 continue
-            if not self._was_ready and code == WRONG_SETTINGS:  # It would fail again, and has said why.
+            if not self._was_ready and code == WRONG_SETTINGS:  # It would fail again. Its log has the reason.
                 self._status = code
                 self._end()
                 self._send(signal.SIGTERM)

@@ -175,7 +175,7 @@ def _address(text: str) -> str | None:
         pass
     else:
         return text or None
-    raise invalid("#", "The visitor's address in the body is not an IP address.")
+    raise invalid("#", "The visitor's address in the body is not an IP address. Send one, or leave it out.")
 
 
 class _SupabaseEndpoint(_Endpoint):
